@@ -1,0 +1,1 @@
+"""Notebooks as files: built from their source, executed, and copied for the learner."""
