@@ -20,9 +20,12 @@ def _labs(wanted):
     from course_utils.authoring.labs import find_labs
 
     try:
-        return find_labs(runtime.course_root(), wanted)
+        labs = find_labs(runtime.course_root(), wanted)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if not labs:
+        raise click.UsageError(f"no labs in {runtime.course_root() / 'solutions'}")
+    return labs
 
 
 def _points_of(exercise):
@@ -58,3 +61,23 @@ def build(labs, check, no_execute):
         failed |= bool(strays)
         click.echo("".join(f"{line}\n" for line in strays), nl=False)
     sys.exit(int(failed))
+
+
+@main.command()
+@LABS
+@click.option("-p", "--parameter", "parameters", nargs=2, multiple=True, metavar="NAME VALUE",
+              help="Set a parameter of the labs, as -p SEED 3.")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Skip the labs that finished well and have not changed.")
+def run(labs, parameters, resume):
+    """Run the solution of each LAB (all of them by default) and print every claim.
+
+    Writes executed notebooks, HTML and results.json to build/. Exit code 1 when a cell or a claim fails.
+    """
+    from course_utils.authoring import run as runner
+
+    values = {name: runner.parse_value(value) for name, value in parameters}
+    try:
+        sys.exit(runner.run_labs(_labs(labs), values, _points_of, resume))
+    except KeyboardInterrupt:
+        click.echo("\nStopped. What had finished is kept: `course run --resume` goes on from there.")
+        sys.exit(130)

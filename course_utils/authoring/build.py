@@ -3,8 +3,10 @@
 import copy
 import hashlib
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import jupytext
 import nbformat
@@ -41,7 +43,9 @@ def build_lab(lab: Lab, points_of: PointsOf, run: bool = True) -> list[str]:
     if not run:
         return [f"{lab.name}: learner notebook written"]
     solution = solution_notebook(lab, cells, title)
-    executed = execute.execute(solution, lab, {"COURSE_FAST": "0", "COURSE_STRICT": "0"})
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {"COURSE_FAST": "0", "COURSE_STRICT": "0"}
+        executed = execute.execute(solution, lab, environment, Path(folder) / lab.solution.name)
     for cell, ran in zip(solution.cells, executed.cells, strict=True):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = ran.outputs, ran.execution_count

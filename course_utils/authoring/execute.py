@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
+
 from course_utils.authoring.labs import Lab, describe_cell
 from course_utils.claims import MIME_TYPE
 
@@ -16,42 +18,43 @@ class ExecutionError(Exception):
     """A cell failed, or the kernel died; the message names the cell."""
 
 
-def execute(
-    notebook, lab: Lab, environment: dict, parameters: dict | None = None, output: Path | None = None
-):
+def execute(notebook, lab: Lab, environment: dict, output: Path, parameters: dict | None = None):
     """Run all cells of a notebook with papermill in the root of the course; return the executed notebook.
 
-    environment is set for the kernel, beside COURSE_HEADLESS. `output`, when given, receives the executed
-    notebook even when a cell fails. A progress bar is shown on a terminal only. Raises ExecutionError.
+    environment is set for the kernel, beside COURSE_HEADLESS. `output` receives the executed notebook, also
+    when a cell fails. A progress bar is shown on a terminal only. Raises ExecutionError.
     """
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     bar = {"desc": lab.name, "leave": False} if sys.stderr.isatty() else False
+    nbformat.write(notebook, output)
     with _environment({"COURSE_HEADLESS": "1", **environment}):
         try:
             return papermill.execute_notebook(
-                notebook, output, parameters or {}, kernel_name="python3", cwd=lab.root, progress_bar=bar,
+                output, output, parameters or {}, kernel_name="python3", cwd=lab.root, progress_bar=bar,
                 execution_timeout=CELL_SECONDS, extra_arguments=["--log-level=CRITICAL"],
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
-            cells = [cell for cell in notebook.cells if cell.cell_type != "raw"]
-            index = _index_of(cells, error.source)
-            where = (
-                describe_cell(cells, index)
-                if index is not None
-                else f"the cell of the parameters {parameters}"
-            )
-            raise ExecutionError(f"{where}: {error.ename}: {error.evalue}") from error
-        except CellTimeoutError as error:
-            raise ExecutionError(f"a cell ran longer than {CELL_SECONDS} s") from error
-        except DeadKernelError as error:
-            raise ExecutionError("the kernel died") from error
+            reason = f"{error.ename}: {error.evalue}"
+        except CellTimeoutError:
+            reason = f"took longer than {CELL_SECONDS} s"
+        except DeadKernelError:
+            reason = "the kernel died"
+    raise ExecutionError(f"{_where_stopped(output)}: {reason}")
 
 
-def _index_of(cells: list, source: str) -> int | None:
-    """Which cell has this source; papermill counts with the cells that it injects, so look by content."""
-    return next((index for index, cell in enumerate(cells) if cell.source == source), None)
+def _where_stopped(output: Path) -> str:
+    """Name the last cell that papermill began; the cells that it adds itself do not count."""
+    cells = [
+        cell
+        for cell in nbformat.read(output, as_version=4).cells
+        if not {"papermill-error-cell-tag", "injected-parameters"} & set(cell.metadata.get("tags", []))
+    ]
+    begun = [bool(cell.metadata.get("papermill", {}).get("start_time")) for cell in cells]
+    if not any(begun):
+        return "before the first cell"
+    return describe_cell(cells, max(index for index, is_begun in enumerate(begun) if is_begun))
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def describe_cell(cells: list, index: int) -> str:
             headings = re.findall(r"^#+ +(.+)$", "".join(cell["source"]), re.MULTILINE)
             heading = headings[-1] if headings else heading
     under = f' under "{heading}"' if heading else ""
-    return f"cell {index + 1}{under}: {first_line(''.join(cells[index]['source']))}"
+    return f"cell {index + 1}{under} ({first_line(''.join(cells[index]['source']))})"
 
 
 def exercise_of(cell: dict) -> str | None:
