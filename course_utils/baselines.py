@@ -114,9 +114,8 @@ def knn_predict(
         raise ValueError(f"k={k}: must be at least 1")
     users, items = np.asarray(users), np.asarray(items)
     predictions = np.zeros(len(users))
-    order = np.argsort(users, kind="stable")
-    distinct, starts = np.unique(users[order], return_index=True)
-    for user, rows in zip(distinct, np.split(order, starts[1:]), strict=True):
+    for user in np.unique(users):
+        rows = np.flatnonzero(users == user)
         neighbours = np.flatnonzero(rated[user])
         predictions[rows] = _knn_one_user(similarity, residuals[user], neighbours, items[rows], k)
     return predictions
