@@ -1,6 +1,7 @@
 """The `course` command: argument parsing only."""
 
 import sys
+from contextlib import contextmanager
 
 import click
 
@@ -28,12 +29,6 @@ def _labs(wanted):
     return labs
 
 
-def _points_of(exercise):
-    from course_utils import exercises
-
-    return exercises.get(exercise).points
-
-
 @main.command()
 @LABS
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when a notebook does not fit its source.")
@@ -48,11 +43,11 @@ def build(labs, check, no_execute):
     for lab in _labs(labs):
         try:
             if check:
-                problems = verify.check_lab(lab, _points_of)
+                problems = verify.check_lab(lab)
                 failed |= bool(problems)
                 lines = problems or [f"{lab.name}: both notebooks fit their source"]
             else:
-                lines = builder.build_lab(lab, _points_of, run=not no_execute)
+                lines = builder.build_lab(lab, run=not no_execute)
         except (builder.BuildError, ExecutionError) as error:
             failed, lines = True, [f"{lab.name}: {error}"]
         click.echo("\n".join(lines))
@@ -77,7 +72,83 @@ def run(labs, parameters, resume):
 
     values = {name: runner.parse_value(value) for name, value in parameters}
     try:
-        sys.exit(runner.run_labs(_labs(labs), values, _points_of, resume))
+        sys.exit(runner.run_labs(_labs(labs), values, resume))
     except KeyboardInterrupt:
         click.echo("\nStopped. What had finished is kept: `course run --resume` goes on from there.")
         sys.exit(130)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("jupyter_arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(jupyter_arguments):
+    """Copy the notebooks to work/, never over your own, and open JupyterLab there.
+
+    Arguments are handed on to JupyterLab, as --no-browser or --port 8890.
+    """
+    from course_utils.authoring import workspace
+
+    with _told():
+        click.echo("".join(f"{line}\n" for line in workspace.make_copies(runtime.course_root())), nl=False)
+        sys.exit(workspace.open_lab(runtime.course_root(), jupyter_arguments))
+
+
+@main.command()
+@click.argument("exercise")
+def reset(exercise):
+    """Put EXERCISE (as 1.3) in work/ back as it was; a backup of your notebook is kept."""
+    from course_utils.authoring import workspace
+
+    with _told():
+        click.echo("\n".join(workspace.reset_exercise(runtime.course_root(), exercise)))
+
+
+@main.command()
+@LABS
+def progress(labs):
+    """Show which exercises in work/ pass."""
+    from rich.console import Console
+
+    from course_utils.authoring import progress as standing
+
+    begun = [lab for lab in _labs(labs) if lab.copy.exists()]
+    if not begun:
+        click.echo("There is nothing in work/ yet: `course lab` puts the notebooks there.")
+    with _told():
+        standing.print_progress(begun, Console())
+
+
+@contextmanager
+def _told():
+    """Show a WorkspaceError as a message, not as a traceback."""
+    from course_utils.authoring.workspace import WorkspaceError
+
+    try:
+        yield
+    except WorkspaceError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("size", default="100k", type=click.Choice(["100k", "1m", "32m"]))
+def data(size):
+    """Fetch MovieLens SIZE (100k by default) into data/ and verify it."""
+    from course_utils.data import DataError, cache_file, load_movielens
+
+    try:
+        ratings = load_movielens(size)
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(
+        f"MovieLens {size}: {len(ratings):,} ratings, {ratings.n_users:,} users, {ratings.n_items:,} items, "
+        f"verified ({cache_file(size)})"
+    )
+
+
+@main.command()
+def doctor():
+    """Say what is installed and what is missing, with the command that mends it."""
+    from course_utils import doctor as physician
+
+    findings = physician.examine()
+    click.echo("\n".join(finding.line() for finding in findings))
+    sys.exit(int(not all(finding.ok for finding in findings)))

@@ -5,13 +5,13 @@ import hashlib
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import jupytext
 import nbformat
 
 import course_utils
+from course_utils import exercises
 from course_utils.authoring import execute
 from course_utils.authoring.labs import Lab, check_of, exercise_of, write_atomically
 
@@ -24,20 +24,19 @@ STUB = (
     "# Your code here (2-12 lines), then delete the next line.",
     'raise NotImplementedError("Exercise {exercise} is not written yet.")',
 )
-PointsOf = Callable[[str], float]
 
 
 class BuildError(ValueError):
     """The source of a lab breaks a rule; the message names file and line."""
 
 
-def build_lab(lab: Lab, points_of: PointsOf, run: bool = True) -> list[str]:
+def build_lab(lab: Lab, run: bool = True) -> list[str]:
     """Write the learner's notebook and, when it runs to its end, the executed solution.
 
-    points_of(id) gives an exercise's points and raises KeyError for an unknown id. Returns lines that tell
-    what was done and which claims failed. Raises BuildError, or execute.ExecutionError when a cell fails.
+    Returns lines that tell what was done and which claims failed. Raises BuildError, or
+    execute.ExecutionError when a cell fails.
     """
-    cells, title = read_source(lab, points_of)
+    cells, title = read_source(lab)
     learner = learner_notebook(lab, cells, title)
     write_atomically(lab.learner, as_text(learner))
     if not run:
@@ -56,7 +55,7 @@ def build_lab(lab: Lab, points_of: PointsOf, run: bool = True) -> list[str]:
     ]
 
 
-def read_source(lab: Lab, points_of: PointsOf) -> tuple[list, str]:
+def read_source(lab: Lab) -> tuple[list, str]:
     """The cells of a source with the metadata that both notebooks carry, and the title of the lab."""
     text = lab.source.read_text(encoding="utf-8")
     notebook = jupytext.reads(text, fmt="py:percent")
@@ -74,7 +73,7 @@ def read_source(lab: Lab, points_of: PointsOf) -> tuple[list, str]:
     _check_regions(lab, text, dict(zip(starts, cells, strict=True)))
     points = {}
     for line, cell in zip(starts, cells, strict=True):
-        cell.metadata = _metadata(cell, f"{_path(lab)}:{line}", points, points_of)
+        cell.metadata = _metadata(cell, f"{_path(lab)}:{line}", points)
     unchecked = points.keys() - {check_of(cell) for cell in cells}
     if unchecked:
         raise BuildError(f"{_path(lab)}: exercise {min(unchecked)} has no check cell")
@@ -113,7 +112,7 @@ def _check_regions(lab: Lab, text: str, cells: dict) -> None:
             raise BuildError(f"{_path(lab)}:{start}: exercise {cell.metadata['exercise']} has no {BEGIN}")
 
 
-def _metadata(cell, where: str, points: dict, points_of: PointsOf) -> dict:
+def _metadata(cell, where: str, points: dict) -> dict:
     """The metadata of a cell in the notebooks, from its '# %%' line; points collects the exercises."""
     given = {key: value for key, value in cell.metadata.items() if not key.startswith(JUPYTEXT_KEYS)}
     tags = given.pop("tags", [])
@@ -128,9 +127,9 @@ def _metadata(cell, where: str, points: dict, points_of: PointsOf) -> dict:
         if exercise in points:
             raise BuildError(f"{where}: exercise {exercise} appears twice")
         try:
-            points[exercise] = points_of(exercise)
-        except KeyError:
-            raise BuildError(f"{where}: exercise {exercise} is not declared") from None
+            points[exercise] = exercises.get(exercise).points
+        except KeyError as error:
+            raise BuildError(f"{where}: {error}") from None
         metadata |= {"course": {"exercise": exercise}, "nbgrader": _nbgrader("exercise", exercise)}
     if check:
         if check not in points:

@@ -17,7 +17,7 @@ from course_utils.authoring import build, execute
 from course_utils.authoring.labs import Lab, describe_cell, find_labs, write_atomically
 
 
-def run_labs(labs: list[Lab], parameters: dict, points_of: build.PointsOf, resume: bool = False) -> int:
+def run_labs(labs: list[Lab], parameters: dict, resume: bool = False) -> int:
     """Run each lab in a kernel of its own and print every claim; the exit code is 1 when anything failed.
 
     Writes build/<lab>.ipynb, build/<lab>.html and, after each lab, build/results.json. `resume` skips the
@@ -25,7 +25,7 @@ def run_labs(labs: list[Lab], parameters: dict, points_of: build.PointsOf, resum
     click.UsageError for a parameter that a lab does not have.
     """
     root = labs[0].root
-    notebooks = {lab: _notebook(lab, points_of) for lab in labs}
+    notebooks = {lab: _notebook(lab) for lab in labs}
     for lab, notebook in notebooks.items():
         if isinstance(notebook, nbformat.NotebookNode):
             _refuse_unknown(lab, notebook, parameters)
@@ -59,10 +59,10 @@ def parse_value(text: str):
         return text
 
 
-def _notebook(lab: Lab, points_of: build.PointsOf):
+def _notebook(lab: Lab):
     """The solution to run, or the error that its source gives: it fails this lab only."""
     try:
-        return build.solution_notebook(lab, *build.read_source(lab, points_of))
+        return build.solution_notebook(lab, *build.read_source(lab))
     except build.BuildError as error:
         return error
 

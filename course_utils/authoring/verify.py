@@ -5,7 +5,6 @@ from pathlib import Path
 
 from course_utils.authoring.build import (
     CHECK_OUTPUT,
-    PointsOf,
     as_text,
     learner_notebook,
     read_source,
@@ -14,9 +13,9 @@ from course_utils.authoring.build import (
 from course_utils.authoring.labs import Lab, describe_cell
 
 
-def check_lab(lab: Lab, points_of: PointsOf) -> list[str]:
+def check_lab(lab: Lab) -> list[str]:
     """What is wrong with the two notebooks of a lab, one line each; empty when they fit the source."""
-    cells, title = read_source(lab, points_of)
+    cells, title = read_source(lab)
     learner = json.loads(as_text(learner_notebook(lab, cells, title)))
     solution = json.loads(as_text(solution_notebook(lab, cells, title)))
     return _compare(lab.learner, learner, outputs=False) + _compare(lab.solution, solution, outputs=True)

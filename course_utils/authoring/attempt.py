@@ -1,0 +1,53 @@
+"""Child process of `course progress`: runs a learner's cells and checks, and reports each as it goes.
+
+Reads {"setup": [source], "exercises": [[id, name, source]]} from stdin and writes one JSON list a line,
+[id, status, note], with status "passed", "not yet" or "not written",
+after one ["", "begun", ""] when the set-up is done. The learner's code may print,
+loop for ever or end the process: the parent watches.
+"""
+
+import json
+import os
+import sys
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+from course_utils import exercises
+
+
+def main() -> None:
+    """Run the cells that stdin names, in one namespace."""
+    task = json.load(sys.stdin)
+    reports = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    namespace = {"__name__": "__main__"}
+    for source in task["setup"]:
+        _execute(source, namespace, "setup")
+    print(json.dumps(["", "begun", ""]), file=reports)
+    for id, name, source in task["exercises"]:
+        print(json.dumps([id, *_attempt(id, name, source, namespace)]), file=reports)
+    reports.flush()
+    os._exit(0)  # threads that the learner's code left behind are not waited for
+
+
+def _attempt(id: str, name: str, source: str, namespace: dict) -> tuple[str, str]:
+    problem = _execute(source, namespace, f"exercise {id}")
+    if problem:
+        return "not yet", problem
+    if name not in namespace:
+        return "not yet", f"{name} is not defined in its cell"
+    status = exercises.run_check(id, namespace[name]).status
+    return {"ok": "passed", "not written": "not written"}.get(status, "not yet"), ""
+
+
+def _execute(source: str, namespace: dict, where: str) -> str:
+    """Run one cell; what it raised, in a few words, or ""."""
+    try:
+        exec(compile(TransformerManager().transform_cell(source), f"<{where}>", "exec"), namespace)
+    except (Exception, SystemExit) as error:
+        return f"the cell raised {type(error).__name__}: {error}"
+    return ""
+
+
+if __name__ == "__main__":
+    main()
