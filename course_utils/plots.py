@@ -69,25 +69,38 @@ def lines(
 
 
 def bars(
+    values: Mapping[str, float], xlabel: str, digits: int = 3, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """Horizontal bars from zero, first entry on top, each with its figure."""
+    ax = new_axes(xlabel, "", title, ax)
+    names = list(values)
+    colours = [MODEL_COLOURS.get(name, _OTHER_COLOURS[0]) for name in names]
+    drawn = ax.barh(names, list(values.values()), color=colours, height=0.65)
+    ax.bar_label(drawn, fmt=f"{{:,.{digits}f}}", padding=3)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.14 * max(values.values()))
+    return ax
+
+
+def intervals(
     values: Mapping[str, float],
+    half_widths: Mapping[str, float],
     xlabel: str,
-    errors: Sequence[float] | None = None,
     digits: int = 3,
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Horizontal bars from zero, first entry on top, each with its figure; errors [N]: half-widths."""
+    """A dot for each figure with its interval, value +- half-width; first entry on top."""
     ax = new_axes(xlabel, "", title, ax)
-    names, widths = list(values), np.array(list(values.values()), dtype=float)
-    rows = np.arange(len(names))
-    colours = [MODEL_COLOURS.get(name, _OTHER_COLOURS[0]) for name in names]
-    ax.barh(rows, widths, color=colours, xerr=errors, error_kw={"capsize": 3}, height=0.65)
-    ends = widths if errors is None else widths + np.asarray(errors)
-    for row, width, end in zip(rows, widths, ends, strict=True):
-        ax.annotate(f"{width:.{digits}f}", (end, row), xytext=(4, 0), textcoords="offset points", va="center")
-    ax.set_yticks(rows, names)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1.14 * ends.max())
+    for row, (name, value) in enumerate(values.items()):
+        colour = MODEL_COLOURS.get(name, _OTHER_COLOURS[0])
+        ax.errorbar(value, row, xerr=half_widths[name], fmt="o", color=colour, capsize=4)
+        ax.annotate(
+            f"{value:.{digits}f}", (value, row), xytext=(0, 7), textcoords="offset points", ha="center"
+        )
+    ax.set_yticks(range(len(values)), list(values))
+    ax.set_ylim(len(values) - 0.5, -0.6)
+    ax.grid(axis="x", alpha=0.3)
     return ax
 
 
@@ -121,6 +134,7 @@ def counts(values: np.ndarray, xlabel: str, ylabel: str, title: str = "", ax: Ax
     distinct, occurrences = np.unique(values, return_counts=True)
     drawn = ax.bar([f"{value:g}" for value in distinct], occurrences, color=_OTHER_COLOURS[0], width=0.7)
     ax.bar_label(drawn, labels=[f"{share:.0%}" for share in occurrences / len(values)], padding=2)
+    ax.set_ylim(0, 1.1 * occurrences.max())
     ax.yaxis.set_major_formatter(_THOUSANDS)
     return ax
 
