@@ -39,7 +39,7 @@ def make_copies(root: Path) -> list[str]:
         if mine != current:
             versions = f"{mine.get('version', 'unknown')}, now {current['version']}"
             lines.append(
-                f"work/{lab.copy.name}: made from another version of the lab ({versions}); it stays as it is. "
+                f"work/{lab.copy.name}: of another version of the lab ({versions}); it stays as it is. "
                 "For the new one, rename yours and start again."
             )
     return lines
