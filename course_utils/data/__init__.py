@@ -15,7 +15,7 @@ from .files import Files
 from .movielens import read_100k
 from .ratings import GENRES, DataError, Ratings
 from .sizes import SIZES, Size, check
-from .sources import by_hand, from_grouplens, from_path, from_recbole
+from .sources import SOURCES, NotThere, by_hand, from_path
 
 __all__ = ["GENRES", "DataError", "Ratings", "cache_file", "check_cache", "load_movielens", "sample_path"]
 
@@ -55,14 +55,18 @@ def _sample(path: Path) -> Ratings:
 
 def _from_named(size: Size, path: Path) -> Ratings:
     ratings = from_path(size, path)
-    odd = check(size, ratings, path)
-    if odd:
-        warnings.warn(f"{path}: {odd}. Used as it is, not kept in the cache.", stacklevel=3)
-    else:
-        with locked(size):
-            if check_cache(size.name):
-                write_cache(size, ratings)
+    with locked(size):
+        _keep(size, ratings, path)
     return ratings
+
+
+def _keep(size: Size, ratings: Ratings, where: object) -> None:
+    """Caches what is GroupLens' own, and warns of what is odd. Raises DataError for altered data."""
+    odd = check(size, ratings, where)
+    if odd:
+        warnings.warn(f"{where}: {odd}. Used as it is, not kept in the cache.", stacklevel=4)
+    elif check_cache(size.name) is not None:
+        write_cache(size, ratings)
 
 
 def _fetch(size: Size) -> Ratings:
@@ -73,22 +77,17 @@ def _fetch(size: Size) -> Ratings:
                 return ratings
         except DataError as error:
             warnings.warn(f"{error}. It is replaced.", stacklevel=3)
-        sources = {"files put by hand": by_hand, "GroupLens": from_grouplens}
-        if size.name == "100k":
-            sources["the recbole wheel"] = from_recbole
         failed = [f"cache: {cache_file(size.name)} is not there or not whole"]
-        for name, source in sources.items():
+        for name, source in SOURCES.items():
             try:
                 with tempfile.TemporaryDirectory() as temporary:
                     ratings = source(size, Path(temporary))
-                odd = check(size, ratings, "its content")
-                if odd:
-                    raise DataError(odd)
+                _keep(size, ratings, name)
+                return ratings
             except DataError as error:
                 failed.append(f"{name}: {error}")
-            else:
-                write_cache(size, ratings)
-                return ratings
+                if source is by_hand and not isinstance(error, NotThere):
+                    warnings.warn(f"{error}. Left aside; the next source is tried.", stacklevel=3)
         raise DataError(_nothing_worked(size, failed))
 
 

@@ -1,7 +1,7 @@
 """The cache: one file data/ml-<size>.npz with the arrays of `Ratings`, written whole or not at all.
 
 np.savez without compression: it loads in a moment, zip's own checksums find bits that changed, and the
-SHA-256 of the content is compared at each load (with the pinned one for "100k", else with the one in the file).
+SHA-256 of the content is compared at each load (with the pinned one for "100k", else with the stored one).
 """
 
 import contextlib
@@ -48,12 +48,13 @@ def read_cache(size: Size) -> Ratings | None:
     """The verified ratings, None when nothing is cached; raises DataError when the file is damaged."""
     path = cache_file(size.name)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # opened here, because np.load leaves the file open when it is no archive
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         own = dict(arrays.pop("digests").tolist())
         genre_names = tuple(arrays.pop("genre_names").tolist())
         ratings = Ratings(name=size.name, genre_names=genre_names, **arrays)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: damaged ({type(error).__name__}: {error})") from error

@@ -1,6 +1,7 @@
 """Where MovieLens comes from: files put there by hand, GroupLens, and the wheel of the recbole package.
 
-Each source is a function (size, folder for temporary files) -> Ratings that raises DataError when it cannot.
+Each source is a function (size, folder for temporary files) -> Ratings that raises DataError when it cannot:
+NotThere when it has nothing of that size. SOURCES lists them in the order in which they are tried.
 """
 
 import os
@@ -19,10 +20,14 @@ from .ratings import DataError, Ratings
 from .sizes import Size
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens/"
-CONNECT_SECONDS, READ_SECONDS, PIP_SECONDS = 3, 20, 300
+CONNECT_SECONDS, READ_SECONDS, PIP_SECONDS = 3, 10, 300
 RETRIES, BACKOFF_SECONDS = 2, 0.3
 RECBOLE = "recbole==1.2.1"
 RECBOLE_FILES = ("ml-100k.inter", "ml-100k.item", "ml-100k.user")
+
+
+class NotThere(DataError):
+    """This source does not have the data at all: not a fault."""
 
 
 def from_path(size: Size, path: Path) -> Ratings:
@@ -39,7 +44,7 @@ def by_hand(size: Size, _temporary: Path) -> Ratings:
     """ml-<size>.zip, or the unpacked folder ml-<size>, laid into the folder of the cache."""
     archive, unpacked = cache_folder() / f"{size.folder}.zip", cache_folder() / size.folder
     if not archive.exists() and not unpacked.exists():
-        raise DataError(f"neither {archive} nor {unpacked} is there")
+        raise NotThere(f"neither {archive} nor {unpacked} is there")
     return from_path(size, archive if archive.exists() else unpacked)
 
 
@@ -59,6 +64,7 @@ def download(url: str, target: Path, max_bytes: int) -> None:
     retry = Retry(
         total=RETRIES,
         connect=1,
+        read=1,
         other=0,  # a bad certificate does not get better
         backoff_factor=BACKOFF_SECONDS,
         status_forcelist=(429, 500, 502, 503, 504),
@@ -93,6 +99,8 @@ def _download_once(session: requests.Session, url: str, target: Path, max_bytes:
 
 def from_recbole(size: Size, temporary: Path) -> Ratings:
     """Lets pip fetch the wheel of recbole, which carries "100k"; nothing of it is installed."""
+    if size.name != "100k":
+        raise NotThere(f"it carries only MovieLens 100K, not {size.name}")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
     command += ["--quiet", "--disable-pip-version-check", "--timeout=10", "--retries=2"]
     command += [f"--dest={temporary}", RECBOLE]
@@ -113,6 +121,9 @@ def read_wheel(size: Size, wheel: Path) -> Ratings:
     """MovieLens 100K out of the wheel of recbole."""
     with Files(wheel, RECBOLE_FILES, ("recbole/dataset_example/ml-100k",), size.max_bytes) as files:
         return read_recbole(size.name, files)
+
+
+SOURCES = {"files put by hand": by_hand, "GroupLens": from_grouplens, "the recbole wheel": from_recbole}
 
 
 def _headless() -> bool:
