@@ -1,4 +1,4 @@
-"""Models in PyTorch: `forward` for chosen pairs, `score_all` for every item of a user."""
+"""Models of ratings in stars: matrix factorization and its strongest relative."""
 
 from __future__ import annotations
 
