@@ -191,7 +191,7 @@ def assemble(name: str, rows: Rows, items: Items, users: Users | None) -> Rating
     _refuse_unknown(rows, "item", items.ids)
     if users is not None:
         _refuse_unknown(rows, "user", users.ids)
-    user_ids, item_ids = np.unique(rows.user), np.unique(rows.item)
+    user_ids, item_ids = np.sort(pd.unique(rows.user)), np.sort(pd.unique(rows.item))
     dense_users, dense_items = np.searchsorted(user_ids, rows.user), np.searchsorted(item_ids, rows.item)
     _refuse_duplicates(rows, dense_users * len(item_ids) + dense_items)
     item_rows = _positions(items.ids, item_ids)
@@ -232,7 +232,8 @@ def _refuse_unknown(rows: Rows, column: str, known: np.ndarray) -> None:
 
 
 def _refuse_duplicates(rows: Rows, pairs: np.ndarray) -> None:
-    if len(np.unique(pairs)) == len(pairs):
+    in_order = np.sort(pairs)
+    if (in_order[1:] != in_order[:-1]).all():
         return
     order = np.argsort(pairs, kind="stable")
     again = np.flatnonzero(pairs[order][1:] == pairs[order][:-1]) + 1
