@@ -1,9 +1,9 @@
 """Measure the band of every claim of a lab: run its solution in full with ten seeds and record the figures.
 
 Run: python benchmarks/measure_claims.py 1   (ten times the lab, about 20 minutes on one quiet core)
-Writes benchmarks/results/NN_claims.json after each seed, so that an interrupted measurement goes on where it
-stopped; delete the file to measure afresh, for example after an upgrade of torch. At the end prints the band of
-each claim, mean +- 5 sd, rounded outwards, to be copied into course_utils/claims.toml; a test compares the two.
+Writes benchmarks/results/NN_claims.json after each seed: an interrupted measurement goes on where it
+stopped; delete the file to measure afresh, e.g. after an upgrade of torch. At the end prints the band of
+each claim, mean +- 5 sd, rounded outwards, to be copied into claims.toml; a test compares the two.
 """
 
 import json

@@ -96,7 +96,7 @@ pd.DataFrame(
 
 # %% [markdown]
 # ### Exercise 1.1: Raw ids to dense indices
-# *easy · 5 minutes*
+# *easy · 8 minutes · 1 point*
 #
 # Give every distinct raw id a position, and return both directions of the map.
 #
@@ -218,8 +218,8 @@ print(f"the median user gave all their ratings within {hours_active.median():.1f
 # 0, 1, 2, 4. Rows at the cut and later test: 3, 5. Had the cut been 30, *both* rows of that time would be test rows.
 
 # %% [markdown]
-# ### Exercise 1.2: A temporal split
-# *medium · 10 minutes*
+# ### Exercise 1.2: A split in time
+# *medium · 12 minutes · 2 points*
 #
 # Rows before the cut train; rows at the cut and later test. No moment may be on both sides, and the file is not sorted by time.
 #
@@ -285,8 +285,8 @@ for name, (train_rows, test_rows) in {
 # By hand: predictions 4, 3, 5 for ratings 5, 3, 3. Errors −1, 0, 2; squares 1, 0, 4; mean $5/3$; root **1.29** stars.
 
 # %% [markdown]
-# ### Exercise 1.3: RMSE
-# *easy · 5 minutes*
+# ### Exercise 1.3: Root mean squared error
+# *easy · 5 minutes · 1 point*
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -358,7 +358,7 @@ print(f"Global mean: RMSE {np.mean(results['Global mean']):.3f} stars")
 
 # %% [markdown]
 # ### Exercise 1.4: Regularised biases
-# *medium · 12 minutes*
+# *medium · 15 minutes · 2 points*
 #
 # Film biases first, then user biases from what the films leave over, exactly as in the formulas. Somebody without ratings has bias 0.
 #
@@ -459,8 +459,8 @@ pd.DataFrame(
 # Had Cat and Dan been in the lengths, the cosine would be 0.41, for ratings that were never given.
 
 # %% [markdown]
-# ### Exercise 1.5a: Item-item similarity
-# *hard · 15 minutes*
+# ### Exercise 1.5a: Similar items
+# *hard · 15 minutes · 2 points*
 #
 # `residuals` has 0 where nothing was rated, and `rated` says where that is. Loops over pairs of films are right but slow: 1.4 million pairs. Three matrix products do it at once.
 #
@@ -527,8 +527,8 @@ for title in ["Star Wars (1977)", "Toy Story (1995)", "Pulp Fiction (1994)"]:
 # By hand, $k = 2$: similarities 0.5, 0.3, 0.1, −0.4 to films where the user's residuals are 1, −1, 2, 2. The two nearest: $(0.5 \cdot 1 + 0.3 \cdot (-1)) / 0.8 = $ **0.25** stars above the usual.
 
 # %% [markdown]
-# ### Exercise 1.5b: The neighbours' prediction
-# *medium · 10 minutes*
+# ### Exercise 1.5b: Prediction from the nearest items
+# *medium · 12 minutes · 2 points*
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -596,8 +596,8 @@ claim("knn-rmse-random", np.mean(results["Item-kNN"]), control=np.mean(results["
 # With $\mu = 3$, $p = (1, 0)$, $q = (0.5, 0.5)$, $b_u = 0.5$, $b_i = -0.5$, rating 4, $\eta = 0.1$, $\lambda = 0$: the prediction is $3 + 0.5 - 0.5 + 0.5 = 3.5$, so $e = 0.5$. New $p$: $(1, 0) + 0.05 \cdot (0.5, 0.5) = (1.025, 0.025)$; new $q$: $(0.55, 0.5)$; biases $0.55$ and $-0.45$. The new prediction is 3.68: closer to 4.
 
 # %% [markdown]
-# ### Exercise 1.6: One step of gradient descent
-# *medium · 10 minutes*
+# ### Exercise 1.6: One step of gradient descent by hand
+# *medium · 12 minutes · 2 points*
 #
 # In numpy, without autograd: the four updates above. Return new arrays and leave the ones you were given as they are.
 #
@@ -639,8 +639,8 @@ check("1.6", sgd_step)
 # write the **forward** pass: a batch of pairs in, a batch of predictions out.
 
 # %% [markdown]
-# ### Exercise 1.7: MatrixFactorization.forward
-# *medium · 10 minutes*
+# ### Exercise 1.7: Matrix factorisation in PyTorch
+# *medium · 12 minutes · 2 points*
 #
 # `__init__` is given: four embedding tables and the global bias. Write `forward`. It gets a batch of users and a batch of films and predicts *pair by pair*.
 #
@@ -690,8 +690,8 @@ check("1.7", MatrixFactorization)
 # the new ones, step. `optimizer.zero_grad()`, `loss.backward()`, `optimizer.step()`: three lines whose order and presence decide everything.
 
 # %% [markdown]
-# ### Exercise 1.8: A training epoch
-# *hard · 15 minutes*
+# ### Exercise 1.8: The training epoch
+# *hard · 20 minutes · 4 points*
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -734,10 +734,8 @@ check("1.8", train_epoch)
 # Eight known cells, two numbers per person and film. From here on the package's `models.MatrixFactorization` and `training.fit` do what you just wrote.
 
 # %%
-tiny_users, tiny_items = (
-    torch.tensor([0, 0, 0, 1, 1, 2, 2, 2]),
-    torch.tensor([0, 1, 3, 0, 2, 1, 2, 3]),
-)
+tiny_users = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2])
+tiny_items = torch.tensor([0, 1, 3, 0, 2, 1, 2, 3])
 tiny_ratings = torch.tensor([5.0, 4, 1, 4, 2, 1, 5, 4])
 
 
@@ -747,18 +745,10 @@ def squared_error(model, users, items, ratings):
 
 
 torch.manual_seed(SEED)
-tiny = models.MatrixFactorization(
-    n_users=3, n_items=4, dim=2, mean=tiny_ratings.mean(), init_std=0.1
-)
+tiny = models.MatrixFactorization(3, 4, dim=2, mean=tiny_ratings.mean(), init_std=0.1)
 optimizer = torch.optim.Adam(tiny.parameters(), lr=0.05, weight_decay=0.01)
-training.fit(
-    tiny,
-    optimizer,
-    squared_error,
-    (tiny_users, tiny_items, tiny_ratings),
-    epochs=200,
-    progress=False,
-)
+tiny_data = (tiny_users, tiny_items, tiny_ratings)
+training.fit(tiny, optimizer, squared_error, tiny_data, epochs=200, progress=False)
 pd.DataFrame(
     tiny.score_all(torch.arange(3)).detach().numpy().round(1),
     index=["Ann", "Bob", "Cat"],
@@ -879,7 +869,7 @@ claim("mf-overfit", turned, control=history.validation[-1] - min(history.validat
 # %% [markdown]
 # ### How many numbers per film?
 #
-# One run tells little, as two starts differ by a thousandth or so. So this comes from ten recorded runs for each size (fold 1, recipe as above), and one that ran just now:
+# One run tells little: the same recipe from another start ends up to a thousandth of a star away. So this comes from ten recorded runs for each size (fold 1, recipe as above), and one that ran just now:
 
 # %%
 sizes = json.loads(
@@ -1051,8 +1041,8 @@ plt.show()
 # `mf.score_all(users)` predicts every film for a user. A recommender then leaves out what the user has rated already and takes the top $k$.
 
 # %% [markdown]
-# ### Exercise 1.9: The top K unseen films
-# *medium · 8 minutes*
+# ### Exercise 1.9: The best unseen films
+# *medium · 10 minutes · 2 points*
 #
 # Best first. Never a film in `seen`, never more than there are, and the caller's `scores` stay as they were.
 #
@@ -1084,9 +1074,7 @@ def top_k_unseen(scores, seen, k):
 check("1.9", top_k_unseen)
 
 # %%
-user = int(
-    np.argsort(ratings_per_user)[ml.n_users // 2]
-)  # somebody with a typical number of ratings
+user = int(np.argsort(ratings_per_user)[ml.n_users // 2])  # with a typical number of ratings
 train_rows = folds[0][0]
 theirs = train_rows[ml.users[train_rows] == user]
 with torch.no_grad():
