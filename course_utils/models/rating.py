@@ -29,7 +29,7 @@ class MatrixFactorization(nn.Module):
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """users [B], items [B] -> predicted ratings [B]."""
         match = (self.user_emb(users) * self.item_emb(items)).sum(-1)  # [B, D] -> [B]
-        # squeeze(-1), not squeeze(): a batch of one must stay a batch
+        # squeeze(-1), because squeeze() would drop the batch as well when B is 1
         biases = self.user_bias(users).squeeze(-1) + self.item_bias(items).squeeze(-1)
         return self.global_bias + biases + match
 
