@@ -45,7 +45,7 @@ def _cell_problems(name: str, cells: list, expected: list) -> list[str]:
     for index, (cell, want) in enumerate(zip(cells, expected, strict=False)):
         for field in ("cell_type", "source", "metadata", "id"):
             if cell.get(field) != want.get(field):
-                return [f"{name}: {describe_cell(cells, index)}: its {field} is not that of the source"]
+                return [f"{name}: {describe_cell(cells, index)}: its {field} is not that of the source file"]
     if len(cells) != len(expected):
         return [f"{name}: {len(cells)} cells, the source gives {len(expected)}"]
     return []
