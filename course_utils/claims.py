@@ -64,12 +64,12 @@ class Result:
 
     def line(self) -> str:
         """The claim as the learner reads it."""
-        figure = f"{self.id}   {self.metric} {self.value:.4f}   target {self.target}   "
+        figure = f"{self.id}: {self.metric} {self.value:.4f}, target {self.target}, "
         if self.ok is None:
             return figure + self.verdict
         fails = "passes" if self.verdict == CONTROL_PASSES else "fails"
-        control = f"control ({self.control}) {self.control_value:.4f} {fails} the gate"
-        return f"{figure}band {self.lo:.4f}..{self.hi:.4f}   {control}: {self.verdict}"
+        band = f"band {self.lo:.4f} to {self.hi:.4f}"
+        return f"{figure}{band}, control {self.control_value:.4f} {fails}: {self.verdict}"
 
 
 def load(path: Path = CLAIMS_FILE) -> dict[str, Declaration]:

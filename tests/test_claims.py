@@ -152,8 +152,7 @@ def test_the_verdicts(toy, value, control, verdict):
 
 def test_the_line_that_a_learner_reads(only_toy):
     assert printed("toy", 0.92, control=1.0) == (
-        "toy   RMSE 0.9200   target <= 0.95   band 0.9000..0.9400   "
-        "control (biases only) 1.0000 fails the gate: ok\n"
+        "toy: RMSE 0.9200, target <= 0.95, band 0.9000 to 0.9400, control 1.0000 fails: ok\n"
     )
 
 
