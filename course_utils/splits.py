@@ -101,3 +101,42 @@ def per_user_last(
     is_test = np.zeros(len(users), dtype=bool)
     is_test[order] = position >= np.repeat(counts - n_test, counts)
     return _two_parts(is_test)
+
+
+TIES = ("last row", "first row", "random", "highest item")
+
+
+def leave_last_out(
+    users: np.ndarray,
+    timestamps: np.ndarray,
+    ties: str = "last row",
+    seed: int = 0,
+    items: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each user's last row as test and the one before it as validation -> (train, validation, test).
+
+    users, timestamps, items [R]. Rows of one user at the same moment need a rule for which comes last:
+    "last row" or "first row" (in the order given), "random" (by seed), or "highest item" (needs items).
+    A user with fewer than three rows keeps them all in the training part.
+    """
+    users, timestamps = np.asarray(users), np.asarray(timestamps)
+    if len(users) != len(timestamps):
+        raise ValueError(f"{len(users)} users but {len(timestamps)} timestamps: must be as many")
+    if ties not in TIES:
+        raise ValueError(f"ties={ties!r}: must be one of {', '.join(map(repr, TIES))}")
+    place = np.arange(len(users))  # [R] among rows of one moment, the one with the highest place is last
+    if ties == "first row":
+        place = -place
+    elif ties == "random":
+        place = np.random.default_rng(seed).permutation(len(users))
+    elif ties == "highest item":
+        if items is None or len(items) != len(users):
+            raise ValueError("ties='highest item' needs items, as many as users")
+        place = np.asarray(items)
+    order = np.lexsort((place, timestamps, users))
+    _, starts, counts = np.unique(users[order], return_index=True, return_counts=True)
+    ends = (starts + counts)[counts >= 3]
+    validation, test = order[ends - 2], order[ends - 1]
+    is_train = np.ones(len(users), dtype=bool)
+    is_train[validation] = is_train[test] = False
+    return np.flatnonzero(is_train), np.sort(validation), np.sort(test)

@@ -30,28 +30,29 @@ def fit(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     loss_fn: Callable[..., Tensor],
-    train: tuple[Tensor, ...],
+    train: tuple[Tensor, ...] | Callable[[int], tuple[Tensor, ...]],
     *,
     epochs: int,
     batch_size: int = 1024,
     validate: Callable[[nn.Module], float] | None = None,
     patience: int | None = None,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> History:
     """Train a model, for a fixed number of epochs or until it stops improving.
 
-    train: tensors, each [R, ...]; loss_fn(model, *batch) -> a single number; validate(model) -> a number,
-    lower is better, called after each epoch in eval mode and without gradients. Without patience the last
-    weights are kept; with it, training stops after that many epochs without improvement and the best
-    weights are kept. An interrupt (the stop button) keeps what is done. The model is left in eval mode.
-    The seed rules the order of the rows and dropout; torch's global random state is left alone.
+    train: tensors, each [R, ...], or a function from the epoch, counted from 1, to such tensors (for fresh
+    negatives); loss_fn(model, *batch) -> a single number; validate(model) -> a number, lower is better,
+    called after each epoch in eval mode and without gradients. A scheduler takes a step after each batch.
+    Without patience the last weights are kept; with it, training stops after that many epochs without
+    improvement and the best weights are kept. An interrupt (the stop button) keeps what is done. The model
+    is left in eval mode. The seed rules the order of the rows and dropout; torch's global random state is
+    left alone.
     FloatingPointError when a loss or a validation is not finite.
     """
     if epochs < 1:
         raise ValueError(f"epochs={epochs}: must be at least 1")
-    if len(train[0]) == 0:
-        raise ValueError("train has no rows: there is nothing to learn from")
     if patience is not None and (validate is None or patience < 1):
         raise ValueError(f"patience={patience}: must be at least 1, and needs a validate function")
     started = time.perf_counter()
@@ -63,7 +64,8 @@ def fit(
         torch.manual_seed(seed)
         try:
             for epoch in bar:
-                loss = _train_epoch(model, optimizer, loss_fn, train, batch_size, generator, epoch)
+                rows = train(epoch) if callable(train) else train
+                loss = _train_epoch(model, optimizer, loss_fn, rows, batch_size, generator, epoch, scheduler)
                 if validate is not None:
                     validation.append(_validation(model, validate, epoch))
                     if best_epoch is None or validation[-1] < validation[best_epoch - 1]:
@@ -82,8 +84,10 @@ def fit(
     return History(train_loss, validation, time.perf_counter() - started, best_epoch, interrupted)
 
 
-def _train_epoch(model, optimizer, loss_fn, train, batch_size, generator, epoch) -> float:
+def _train_epoch(model, optimizer, loss_fn, train, batch_size, generator, epoch, scheduler) -> float:
     """One pass over the training rows in random order -> the mean loss per row."""
+    if len(train[0]) == 0:
+        raise ValueError("train has no rows: there is nothing to learn from")
     model.train()
     total = 0.0
     for number, batch in enumerate(sampling.minibatches(train, batch_size, generator), start=1):
@@ -97,6 +101,8 @@ def _train_epoch(model, optimizer, loss_fn, train, batch_size, generator, epoch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
         total += value * len(batch[0])  # the last batch may be smaller: weigh by rows
     return total / len(train[0])
 

@@ -1,4 +1,4 @@
-"""Models that need no gradient: regularised biases and item-based nearest neighbours."""
+"""Models of ratings in stars: regularised biases and item-based nearest neighbours."""
 
 from __future__ import annotations
 
