@@ -10,7 +10,8 @@ import json
 import os
 import sys
 
-from IPython.core.inputtransformer2 import TransformerManager
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from course_utils import exercises
 
@@ -20,33 +21,31 @@ def main() -> None:
     task = json.load(sys.stdin)
     reports = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    namespace = {"__name__": "__main__"}
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))  # for %time and its like
     for source in task["setup"]:
-        _execute(source, namespace, "setup")
+        _execute(shell, source)
     print(json.dumps(["", "begun", ""]), file=reports)
     for id, name, source in task["exercises"]:
-        print(json.dumps([id, *_attempt(id, name, source, namespace)]), file=reports)
+        print(json.dumps([id, *_attempt(shell, id, name, source)]), file=reports)
     reports.flush()
     os._exit(0)  # threads that the learner's code left behind are not waited for
 
 
-def _attempt(id: str, name: str, source: str, namespace: dict) -> tuple[str, str]:
-    problem = _execute(source, namespace, f"exercise {id}")
+def _attempt(shell: InteractiveShell, id: str, name: str, source: str) -> tuple[str, str]:
+    problem = _execute(shell, source)
     if problem:
         return "not yet", problem
-    if name not in namespace:
+    if name not in shell.user_ns:
         return "not yet", f"{name} is not defined in its cell"
-    status = exercises.run_check(id, namespace[name]).status
+    status = exercises.run_check(id, shell.user_ns[name]).status
     return {"ok": "passed", "not written": "not written"}.get(status, "not yet"), ""
 
 
-def _execute(source: str, namespace: dict, where: str) -> str:
+def _execute(shell: InteractiveShell, source: str) -> str:
     """Run one cell; what it raised, in a few words, or ""."""
-    try:
-        exec(compile(TransformerManager().transform_cell(source), f"<{where}>", "exec"), namespace)
-    except (Exception, SystemExit) as error:
-        return f"the cell raised {type(error).__name__}: {error}"
-    return ""
+    result = shell.run_cell(source)
+    error = result.error_before_exec or result.error_in_exec
+    return f"the cell raised {type(error).__name__}: {error}" if error else ""
 
 
 if __name__ == "__main__":
