@@ -112,6 +112,12 @@ def test_a_busy_server_is_asked_again_after_a_pause(serve, tmp_path):
     assert time.monotonic() - start > 0.5  # no pause, then 2 * 0.3 s
 
 
+def test_a_connection_that_is_dropped_is_tried_again(serve, tmp_path):
+    server = serve(lambda request: None, answers(BODY))
+    download(server.url + "x", tmp_path / "x", 1 << 20)
+    assert len(server.paths) == 2
+
+
 def test_a_server_that_stays_busy_is_given_up(serve, tmp_path):
     server = serve(answers(b"", status=503))
     with pytest.raises(DataError, match="too many 503"):
@@ -167,7 +173,7 @@ def test_a_host_that_does_not_answer_is_given_up(tmp_path, monkeypatch):
         start = time.monotonic()
         with pytest.raises(DataError, match=r"ConnectTimeout"):
             download(f"http://127.0.0.1:{listener.getsockname()[1]}/x", tmp_path / "x", 1 << 20)
-    assert time.monotonic() - start < 3
+    assert 0.35 < time.monotonic() - start < 3  # two attempts
 
 
 def test_no_host_at_all_fails_quickly_with_a_readable_reason(tmp_path):

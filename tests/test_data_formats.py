@@ -137,6 +137,23 @@ def test_five_columns_in_every_row_are_not_an_index(tmp_path):
         read("100k", small_100k(tmp_path, u_data=b"7\t5\t3\t881250949\t1\n9\t2\t5\t881250949\t1\n"))
 
 
+def test_five_columns_that_would_pass_as_four_are_refused(tmp_path):
+    # without its first column, each row looks good to the parser
+    with pytest.raises(DataError, match="line 1: 5 columns"):
+        read("100k", small_100k(tmp_path, u_data=b"1\t7\t5\t3\t881250949\n1\t9\t2\t5\t881250949\n"))
+
+
+def test_a_lone_carriage_return_is_no_line_end(tmp_path):
+    with pytest.raises(DataError, match="line 1: 7 columns"):
+        read("100k", small_100k(tmp_path, u_data=b"7\t5\t3\t881250949\r9\t2\t5\t881250949\n"))
+
+
+def test_of_several_repeated_pairs_the_first_in_the_file_is_named(tmp_path):
+    rows = b"9\t2\t5\t1\n7\t5\t3\t1\n9\t2\t4\t1\n7\t5\t3\t1\n9\t2\t5\t1\n"
+    with pytest.raises(DataError, match=r"line 3: user 9 rates item 2 again \(first in line 1\)"):
+        read("100k", small_100k(tmp_path, u_data=rows))
+
+
 def test_columns_that_make_up_for_each_other_are_refused(tmp_path):
     rows = b"7\t5\t3\n9\t2\t5\t881250949\t1\n"  # 6 tabs in 2 rows, as it should be
     with pytest.raises(DataError, match="line 1: 3 columns"):

@@ -118,8 +118,7 @@ def _parse(block: bytes, line: int, label: str, fmt: RatingFormat) -> pd.DataFra
         _explain(block, line, label, fmt)
         raise DataError(f"{label}, from line {line} on: {error}") from error
     # Every row has at least four numbers by now, so the count of separators shows whether one has more.
-    right = len(table) == n_lines and text.count(b"\t") == 3 * n_lines
-    if not right or not fmt.allows(table["rating"].to_numpy()).all():
+    if text.count(b"\t") != 3 * n_lines or not fmt.allows(table["rating"].to_numpy()).all():
         _explain(block, line, label, fmt)
         raise DataError(f"{label}, from line {line} on: not {n_lines} rows of four columns")
     return table
