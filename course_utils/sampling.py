@@ -130,7 +130,7 @@ def sample_negatives(
     Exactly uniform over these items, with replacement. No draw is rejected, so a user who has nearly
     everything costs no more than any other; one who has everything is a ValueError that names them.
     """
-    users = np.asarray(users)
+    users = np.asarray(users, dtype=np.int64)
     _check_table("positives", positives, n_items)
     n_free = n_items - np.diff(positives.indptr)[users]  # [B]
     if (n_free == 0).any():
@@ -231,5 +231,5 @@ def earlier_items(users: np.ndarray, items: np.ndarray, timestamps: np.ndarray, 
     moments = np.maximum.accumulate(np.where(new_moment, np.arange(len(users)), 0))  # where the moment begins
     places = moments[:, None] - 1 - np.arange(n)  # [R, n] in the sorted rows
     history = np.empty((len(users), n), dtype=np.int64)
-    history[order] = np.where(places >= starts[:, None], items[places], -1)
+    history[order] = np.where(places >= starts[:, None], items[np.maximum(places, 0)], -1)
     return history

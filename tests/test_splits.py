@@ -205,3 +205,83 @@ def test_other_errors():
             splits.k_fold(10, n_folds)
     with pytest.raises(ValueError, match="2 users but 3 timestamps"):
         splits.per_user_last([0, 0], [1, 2, 3])
+
+
+# leave_last_out
+
+
+def test_leave_last_out_by_hand():
+    # user 0: times 10 (row 0), 30 (row 1), 20 (row 4), 40 (row 5): test row 5, validation row 1.
+    # User 1 has two rows and user 7 one: they train.
+    users = [0, 0, 1, 1, 0, 0, 7]
+    timestamps = [10, 30, 5, 6, 20, 40, 99]
+    train, validation, test = splits.leave_last_out(users, timestamps)
+    assert (train.tolist(), validation.tolist(), test.tolist()) == ([0, 2, 3, 4, 6], [1], [5])
+
+
+def test_leave_last_out_rules_for_ties():
+    # rows 1, 2 and 3 share the last moment; their items are 8, 9, 7
+    users, timestamps, items = [0] * 4, [1, 5, 5, 5], [6, 8, 9, 7]
+
+    def parts(ties):
+        train, validation, test = splits.leave_last_out(users, timestamps, ties, items=items)
+        return train.tolist(), validation.tolist(), test.tolist()
+
+    assert parts("last row") == ([0, 1], [2], [3])
+    assert parts("first row") == ([0, 3], [2], [1])
+    assert parts("highest item") == ([0, 3], [1], [2])
+    assert splits.leave_last_out(users, timestamps)[2].tolist() == [3]  # the default
+
+
+def test_leave_last_out_random_ties_are_fair_and_seeded():
+    # 3,000 users with 3 rows at one moment: each row is last for 1,000, sd sqrt(3000 * 1/3 * 2/3) = 25.8
+    users, timestamps = np.repeat(np.arange(3000), 3), np.zeros(9000)
+    first, again, other = (splits.leave_last_out(users, timestamps, "random", seed) for seed in (0, 0, 1))
+    assert first[2].tolist() == again[2].tolist() != other[2].tolist()
+    for part in first:
+        counts = np.bincount(part % 3, minlength=3)
+        assert (np.abs(counts - 1000) < 5 * 25.8).all()
+
+
+def test_random_ties_never_overrule_time():
+    users, timestamps = np.repeat(np.arange(50), 4), np.tile([3, 1, 2, 0], 50)
+    _, validation, test = splits.leave_last_out(users, timestamps, "random", seed=4)
+    assert (test % 4 == 0).all()
+    assert (validation % 4 == 2).all()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4)), max_size=50),
+    st.sampled_from(["last row", "first row", "random", "highest item"]),
+)
+def test_leave_last_out_properties(rows, ties):
+    users = np.array([user for user, _ in rows], dtype=np.int64)
+    timestamps = np.array([time for _, time in rows], dtype=np.int64)
+    items = np.random.default_rng(0).permutation(len(rows))
+    train, validation, test = splits.leave_last_out(users, timestamps, ties, items=items)
+    assert sorted([*train, *validation, *test]) == list(range(len(rows)))
+    for part in (train, validation, test):
+        assert part.dtype == np.int64
+        assert (np.diff(part) > 0).all()
+    counts = Counter(users.tolist())
+    large = sorted(user for user in counts if counts[user] >= 3)
+    assert sorted(users[test]) == sorted(users[validation]) == large
+    places = {"last row": range(len(rows)), "first row": range(0, -len(rows), -1), "highest item": items}
+    key = places.get(ties)
+    for user in large:
+        own = np.flatnonzero(users == user).tolist()
+        (last,) = set(own) & set(test.tolist())
+        (second,) = set(own) & set(validation.tolist())
+        before = timestamps[sorted(set(own) - {last, second})].max()
+        assert before <= timestamps[second] <= timestamps[last]
+        if key is not None:
+            assert sorted(own, key=lambda row: (timestamps[row], key[row]))[-2:] == [second, last]
+
+
+def test_leave_last_out_errors():
+    with pytest.raises(ValueError, match=r"ties='last'.*'last row', 'first row', 'random', 'highest item'"):
+        splits.leave_last_out([0], [0], ties="last")
+    with pytest.raises(ValueError, match="needs items"):
+        splits.leave_last_out([0], [0], ties="highest item")
+    with pytest.raises(ValueError, match="2 users but 1 timestamps"):
+        splits.leave_last_out([0, 1], [0])
