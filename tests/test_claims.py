@@ -182,7 +182,7 @@ def test_strict_raises_after_it_has_shown_the_line(only_toy, monkeypatch, capsys
 def test_fast_gates_nothing(only_toy, monkeypatch):
     monkeypatch.setenv("COURSE_FAST", "1")
     monkeypatch.setenv("COURSE_STRICT", "1")
-    assert printed("toy", 1.3, control=1.0) == "toy   RMSE 1.3000   target <= 0.95   not gated (FAST)\n"
+    assert printed("toy", 1.3, control=1.0) == "toy: RMSE 1.3000, target <= 0.95, not gated (FAST)\n"
 
 
 # ---- the band ----
