@@ -1,9 +1,11 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from course_utils import baselines, metrics, splits
 
@@ -240,3 +242,188 @@ def test_each_step_predicts_better_where_there_is_something_to_find():
     assert errors[0] > errors[1] + 0.05
     assert errors[1] > 1.1
     assert errors[2] < 0.65
+
+
+# Clicks. The checkerboard: users have the items of their own colour, all but one; that one is right.
+
+SIZE = 12
+
+
+def checkerboard():
+    users, items = np.indices((SIZE, SIZE)).reshape(2, -1)
+    held_out = items == (users + 4) % SIZE  # of the user's own colour
+    rows = ((users + items) % 2 == 0) & ~held_out
+    return clicks(users[rows], items[rows], SIZE, SIZE), (np.arange(SIZE) + 4) % SIZE
+
+
+def clicks(users, items, n_users, n_items):
+    table = csr_array((np.ones(len(users), np.float32), (users, items)), shape=(n_users, n_items))
+    table.sum_duplicates()
+    return table
+
+
+def random_clicks(seed, n_users=9, n_items=7, density=0.4):
+    rng = np.random.default_rng(seed)
+    users, items = np.nonzero(rng.random((n_users, n_items)) < density)
+    return clicks(users, items, n_users, n_items)
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda positives: baselines.fit_item_knn(positives, k=4),
+        lambda positives: baselines.fit_ease(positives, reg=1.0),
+        lambda positives: baselines.fit_ials(positives, dim=4, reg=0.01),
+    ],
+)
+def test_click_models_learn_the_checkerboard(fit):
+    positives, answers = checkerboard()
+    scores = fit(positives).score_all(np.arange(SIZE)).astype(float)
+    scores[positives.toarray() > 0] = -np.inf
+    assert scores.argmax(axis=1).tolist() == answers.tolist()
+    # the control: every item is as popular as any other
+    assert len(set(baselines.fit_popularity(positives).counts)) == 1
+
+
+@pytest.mark.parametrize("name", ["fit_popularity", "fit_item_knn", "fit_ease", "fit_ials"])
+def test_click_models_score_users_in_any_order_and_leave_positives_alone(name):
+    positives = random_clicks(0)
+    before = positives.toarray()
+    model = getattr(baselines, name)(positives)
+    everyone = model.score_all(np.arange(9))
+    assert everyone.shape == (9, 7)
+    assert model.score_all(np.array([4, 0, 4])) == pytest.approx(everyone[[4, 0, 4]])
+    assert model.score_all(np.array([2])).shape == (1, 7)
+    assert np.isfinite(everyone).all()
+    assert (positives.toarray() == before).all()
+
+
+def test_popularity_by_hand():
+    model = baselines.fit_popularity(clicks([0, 1, 2, 2], [1, 1, 1, 0], 3, 3))
+    assert model.counts.tolist() == [1, 3, 0]
+    assert model.score_all(np.array([2, 0])).tolist() == [[1, 3, 0]] * 2
+
+
+# item-kNN
+
+
+def test_item_knn_by_hand():
+    # item 0: users 0 1; item 1: users 0 1 2; item 2: user 2. Cosines: 2 / sqrt(2 * 3), 1 / sqrt(3 * 1), 0
+    positives = clicks([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 1, 2], 3, 4)  # nobody has item 3
+    a, b = 2 / math.sqrt(6), 1 / math.sqrt(3)
+    model = baselines.fit_item_knn(positives, k=2)
+    assert model.weights == pytest.approx(np.array([[0, a, 0, 0], [a, 0, b, 0], [0, b, 0, 0], [0] * 4]))
+    # user 0 has the items 0 and 1
+    assert model.score_all(np.array([0])) == pytest.approx(np.array([[a, a, b, 0]]))
+    # k = 1: each item (column) keeps its nearest; item 1 keeps item 0 and not item 2
+    nearest = baselines.fit_item_knn(positives, k=1).weights
+    assert nearest == pytest.approx(np.array([[0, a, 0, 0], [a, 0, b, 0], [0] * 4, [0] * 4]))
+
+
+@given(st.integers(0, 1000), st.integers(1, 9))
+def test_item_knn_equals_a_plain_loop(seed, k):
+    positives = random_clicks(seed, n_users=30, density=0.3)
+    x = positives.toarray().astype(float)
+    expected = np.zeros((7, 7))
+    for j in range(7):
+        cosine = {}
+        for i in range(7):
+            if i != j and x[:, i].any() and x[:, j].any():
+                cosine[i] = x[:, i] @ x[:, j] / math.sqrt(x[:, i].sum() * x[:, j].sum())
+        kept = sorted(cosine.values(), reverse=True)[:k]
+        for i, value in cosine.items():
+            expected[i, j] = value if value in kept else 0
+        # ties at place k: any choice is right
+        assume(len(kept) < k or len([v for v in cosine.values() if v == kept[-1]]) == kept.count(kept[-1]))
+    model = baselines.fit_item_knn(positives, k)
+    assert model.weights == pytest.approx(expected)
+    assert model.score_all(np.arange(30)) == pytest.approx(x @ expected)
+
+
+def test_item_knn_refuses_k_0():
+    with pytest.raises(ValueError, match="k=0"):
+        baselines.fit_item_knn(random_clicks(0), k=0)
+
+
+# EASE
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.5, 3.0, 200.0]))
+def test_ease_equals_a_ridge_regression_for_each_item(seed, reg):
+    # The oracle does not know the closed form: item j is predicted from all the others, by least squares.
+    positives = random_clicks(seed)
+    x = positives.toarray().astype(float)
+    weights = np.zeros((7, 7))
+    for j in range(7):
+        others = [i for i in range(7) if i != j]
+        ridge = np.vstack([x[:, others], math.sqrt(reg) * np.eye(6)])
+        weights[others, j] = np.linalg.lstsq(ridge, np.concatenate([x[:, j], np.zeros(6)]), rcond=None)[0]
+    model = baselines.fit_ease(positives, reg)
+    assert model.weights == pytest.approx(weights)
+    assert model.weights.diagonal().tolist() == [0] * 7
+    assert model.score_all(np.arange(9)) == pytest.approx(x @ weights)
+
+
+def test_ease_by_hand():
+    # two items, both with users 0 and 1, item 1 also with user 2: item 1 from item 0: 2 / (2 + 1);
+    # item 0 from item 1: 2 / (3 + 1)
+    model = baselines.fit_ease(clicks([0, 0, 1, 1, 2], [0, 1, 0, 1, 1], 3, 2), reg=1.0)
+    assert model.weights == pytest.approx(np.array([[0, 2 / 3], [2 / 4, 0]]))
+
+
+def test_ease_refuses_reg_0():
+    with pytest.raises(ValueError, match="reg=0: must be above 0"):
+        baselines.fit_ease(random_clicks(0), reg=0)
+
+
+# iALS
+
+
+def ials_objective(x, user_vecs, item_vecs, alpha, reg):
+    """The sum over cells, and penalties by number of positives, written out."""
+    scores = user_vecs @ item_vecs.T
+    n_users, n_items = x.shape
+    loss = (x * (1 - scores) ** 2).sum() + alpha * (scores**2).sum()
+    for vec, n in zip(user_vecs, x.sum(axis=1), strict=True):
+        loss += reg * (n + alpha * n_items) * (vec @ vec)
+    for vec, n in zip(item_vecs, x.sum(axis=0), strict=True):
+        loss += reg * (n + alpha * n_users) * (vec @ vec)
+    return loss
+
+
+def test_ials_never_gets_worse_and_ends_where_nothing_moves():
+    positives = random_clicks(1)
+    x = positives.toarray().astype(float)
+    fits = [baselines.fit_ials(positives, dim=3, alpha=0.2, reg=0.1, n_passes=n) for n in (1, 2, 4, 8, 500)]
+    values = [ials_objective(x, fit.user_vecs, fit.item_vecs, 0.2, 0.1) for fit in fits]
+    assert all(after <= before + 1e-12 for before, after in itertools.pairwise(values))
+    # at the end no small step in any direction helps
+    end, rng = fits[-1], np.random.default_rng(0)
+    for _ in range(50):
+        users, items = (1e-3 * rng.normal(size=vecs.shape) for vecs in (end.user_vecs, end.item_vecs))
+        moved = ials_objective(x, end.user_vecs + users, end.item_vecs + items, 0.2, 0.1)
+        assert moved >= values[-1] - 1e-9
+
+
+def test_the_last_half_pass_of_ials_solves_each_item():
+    # the gradient of the objective with respect to the item vectors is 0, by finite differences
+    positives = random_clicks(2)
+    x = positives.toarray().astype(float)
+    fit = baselines.fit_ials(positives, dim=2, alpha=0.5, reg=0.05, n_passes=3)
+    for item in range(7):
+        for d in range(2):
+            step = np.zeros((7, 2))
+            step[item, d] = 1e-4
+            up = ials_objective(x, fit.user_vecs, fit.item_vecs + step, 0.5, 0.05)
+            down = ials_objective(x, fit.user_vecs, fit.item_vecs - step, 0.5, 0.05)
+            assert (up - down) / 2e-4 == pytest.approx(0, abs=1e-6)
+
+
+def test_ials_by_seed_and_without_clicks():
+    positives = random_clicks(3)
+    first, again, other = (baselines.fit_ials(positives, n_passes=1, seed=s).user_vecs for s in (0, 0, 1))
+    assert first.tolist() == again.tolist() != other.tolist()
+    lonely = clicks([0, 1], [0, 0], 3, 2)  # user 2 has nothing, nobody has item 1
+    fit = baselines.fit_ials(lonely, dim=2)
+    assert not fit.user_vecs[2].any()
+    assert not fit.item_vecs[1].any()

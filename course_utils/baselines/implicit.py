@@ -92,7 +92,7 @@ def fit_ials(
     dim: int = 64,
     alpha: float = 0.3,
     reg: float = 0.01,
-    n_passes: int = 16,
+    n_passes: int = 8,
     seed: int = 0,
 ) -> Factors:
     """iALS: least squares in turn for all users and for all items, over every cell of the table.
