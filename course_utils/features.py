@@ -82,7 +82,7 @@ def build_user_features(ratings: Ratings, train_users: np.ndarray) -> Features:
     train_users [R]: the users of the training rows, repeated or not -> Features of all U users. Where a data
     set has no user attributes there are ids only.
     """
-    known = np.unique(train_users)
+    known = np.flatnonzero(np.bincount(train_users))
     fields = {}
     if ratings.ages is not None:
         fields = _user_fields(ratings.ages, ratings.genders, ratings.occupations)
@@ -95,7 +95,7 @@ def build_item_features(ratings: Ratings, train_items: np.ndarray, min_count: in
     train_items [R]: the items of the training rows, repeated or not -> Features of all I items. A word needs
     min_count titles in training to get a column of its own.
     """
-    known = np.unique(train_items)
+    known = np.flatnonzero(np.bincount(train_items))
     fields = _item_fields(ratings.titles, ratings.years, ratings.genres, ratings.genre_names)
     return _fit(_id_rows(known, ratings.n_items), len(known), fields, known, {"word": min_count})
 
