@@ -61,7 +61,7 @@ class CollapseReport:
 
     @property
     def collapsed(self) -> bool:
-        """Judged by the effective rank: a fresh network has a cosine near 1 too, and nothing is wrong with it."""
+        """Judged by the effective rank: a fresh network, with nothing wrong, has a cosine near 1 too."""
         return self.effective_rank < COLLAPSED_BELOW * min(self.n, self.dim)
 
     def __str__(self) -> str:
