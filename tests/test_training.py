@@ -303,3 +303,59 @@ def test_progress_is_quiet_when_headless_or_unwanted(monkeypatch, capfd):
     monkeypatch.delenv("COURSE_HEADLESS")
     run(progress=False)
     assert capfd.readouterr() == ("", "")
+
+
+# fresh rows, and a schedule
+
+
+def test_a_function_gives_the_rows_of_each_epoch():
+    asked, seen = [], []
+
+    def fresh(epoch):
+        asked.append(epoch)
+        return (torch.full((epoch,), float(epoch)),)  # 1 row in epoch 1, 2 in epoch 2
+
+    def loss_fn(model, rows):
+        seen.extend(rows.tolist())
+        return rows.mean() + 0 * model.value
+
+    model = OneNumber()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    history = training.fit(model, optimizer, loss_fn, fresh, epochs=3, batch_size=2, progress=False)
+    assert asked == [1, 2, 3]
+    assert seen == [1, 2, 2, 3, 3, 3]
+    assert history.train_loss == [1, 2, 3]
+
+
+def test_a_function_of_the_same_rows_is_the_rows():
+    plain = run(epochs=2, dropout=0.3)[0]
+    model, optimizer = make(dropout=0.3)
+    training.fit(
+        model, optimizer, squared_error, lambda epoch: noisy_line(), epochs=2, batch_size=16, progress=False
+    )
+    assert weights(model) == weights(plain)
+
+
+def test_a_function_that_gives_no_rows_is_named():
+    model = OneNumber()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    with pytest.raises(ValueError, match="no rows"):
+        training.fit(model, optimizer, None, lambda epoch: (torch.zeros(0),), epochs=1, progress=False)
+
+
+def test_the_scheduler_takes_a_step_after_each_batch():
+    # the rate goes 1, .75, .5, .25 over 2 epochs of 2 batches: the number grows by their sum, 2.5
+    model = OneNumber()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1e-9, total_iters=4)
+    rates = []
+
+    def loss_fn(model, rows):
+        rates.append(optimizer.param_groups[0]["lr"])
+        return -model.value
+
+    rows = (torch.zeros(4),)
+    training.fit(model, optimizer, loss_fn, rows, epochs=2, batch_size=2, scheduler=scheduler, progress=False)
+    assert rates == pytest.approx([1, 0.75, 0.5, 0.25])
+    assert model.value.item() == pytest.approx(2.5)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-8)
