@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +21,40 @@ def mse(predictions: Tensor, ratings: Tensor) -> Tensor:
     """
     _check_same_shape("predictions", predictions, "ratings", ratings)
     return ((predictions - ratings) ** 2).mean()
+
+
+def in_batch_loss(
+    user_vecs: Tensor,
+    item_vecs: Tensor,
+    temperature: float | Tensor = 0.07,
+    items: Tensor | None = None,
+    log_q: Tensor | None = None,
+    first: int = 0,
+) -> Tensor:
+    """Softmax over the items of the batch: each user's own item against those of all the others.
+
+    user_vecs [B, D], item_vecs [C, D], usually C = B; the own item of user b is row first + b -> a single
+    number, the mean over users. With items [C], other rows that hold a user's own item are left out: it is
+    no negative of itself. log_q [C], the log of each item's share of the training rows, is taken off the
+    logits: popular items are negatives more often and would be punished for it. A constant added to log_q
+    changes nothing. ValueError when shapes do not fit.
+    Source: Yi et al. (2019), "Sampling-bias-corrected neural modeling for large corpus item recommendations".
+    """
+    n_users, n_items = len(user_vecs), len(item_vecs)
+    if not 0 <= first <= n_items - n_users:
+        raise ValueError(f"{n_users} users with own items from row {first}, but {n_items} rows of item_vecs")
+    for name, values in (("items", items), ("log_q", log_q)):
+        if values is not None and values.shape != (n_items,):
+            raise ValueError(f"{name} has shape {list(values.shape)}: must be [{n_items}], as item_vecs")
+    logits = (user_vecs / temperature) @ item_vecs.T  # [B, C]: the largest array here, so changed in place
+    own = torch.arange(first, first + n_users, device=logits.device)
+    if log_q is not None:
+        logits -= log_q
+    if items is not None:
+        hits = items[own, None] == items  # [B, C]
+        hits[torch.arange(n_users, device=logits.device), own] = False
+        logits.masked_fill_(hits, -torch.inf)
+    return functional.cross_entropy(logits, own)
 
 
 def bce(logits: Tensor, labels: Tensor) -> Tensor:
