@@ -147,26 +147,32 @@ def show(args: dict[str, Any]) -> str:
 def recognise(
     exercise: Exercise, cases: list[Case], outcomes: list[Outcome], expected: list[Outcome]
 ) -> Misconception | None:
-    """The one known mistake whose outcomes are the learner's in all cases; None when none or several are."""
-    matches = [
-        known
-        for known in exercise.misconceptions
-        if alike(exercise, cases, outcomes, observe(exercise, known.wrong, cases, _TRUSTED), expected)
-    ]
+    """The one known mistake that does what the learner's object does in all cases, or None."""
+    mine, right = traces(exercise, cases, outcomes), traces(exercise, cases, expected)
+
+    def explains(known: Misconception) -> bool:
+        for case, seen, wanted in zip(cases, mine, right, strict=False):
+            other = _trace(exercise, case, observe(exercise, known.wrong, [case], _TRUSTED)[0])
+            if not alike(exercise, seen, other, wanted):
+                return False
+        return True
+
+    matches = [known for known in exercise.misconceptions if explains(known)]
     return matches[0] if len(matches) == 1 else None
 
 
-def alike(
-    exercise: Exercise, cases: list[Case], a: list[Outcome], b: list[Outcome], expected: list[Outcome]
-) -> bool:
-    """Whether two objects did the same in every case: returned, raised, changed arguments alike."""
-    if len(a) != len(b):
-        return False
-    for case, x, y, wanted in zip(cases, a, b, expected, strict=False):
-        if (x.status, x.error) != (y.status, y.error):
-            return False
-        if x.status != "returned":
-            continue
-        if x.changed != y.changed or not exercise.verdict.same(case.args, x.value, y.value, wanted.value):
-            return False
-    return True
+def traces(exercise: Exercise, cases: list[Case], outcomes: list[Outcome]) -> list[tuple]:
+    """Of each outcome what tells one mistake from another, for `alike`."""
+    return [_trace(exercise, case, outcome) for case, outcome in zip(cases, outcomes, strict=False)]
+
+
+def _trace(exercise: Exercise, case: Case, outcome: Outcome) -> tuple:
+    if outcome.status != "returned":
+        return (outcome.status, outcome.error), None
+    return ("returned", outcome.changed), exercise.verdict.normalise(case.args, outcome.value)
+
+
+def alike(exercise: Exercise, a: tuple, b: tuple, right: tuple) -> bool:
+    """Whether two traces of a case are the same; right is the reference's."""
+    (kind, value), (other_kind, other_value) = a, b
+    return kind == other_kind and (value is None or exercise.verdict.same(value, other_value, right[1]))

@@ -745,8 +745,8 @@ def _knn(similarity, residuals, rated, user, item, k):
 
 
 def _knn_cases(rng: np.random.Generator) -> list[Case]:
-    def table(n_items, k, rates=None, lift=0.0, item=1):
-        upper = np.triu(rng.uniform(-0.4, 0.9, (n_items, n_items)) + lift, 1)
+    def table(n_items, k, rates=None, least=-0.4, item=1):
+        upper = np.triu(rng.uniform(least, 0.9, (n_items, n_items)), 1)
         residuals, rated = _residuals(rng, 4, n_items)
         if rates is not None:
             rated[0] = np.isin(np.arange(n_items), rates)
@@ -758,6 +758,8 @@ def _knn_cases(rng: np.random.Generator) -> list[Case]:
     tiny = np.array([[0.0, 1.0, -1.0], [2.0, 0.5, 0.0]])
     disliked = table(6, 3, rates=[0, 2, 4])
     disliked["similarity"][1, [0, 2, 4]] = disliked["similarity"][[0, 2, 4], 1] = [-0.3, -0.1, -0.2]
+    nearest_unrated = table(12, 2, rates=[3, 5, 8, 11], least=0.05)
+    nearest_unrated["similarity"][1, 0] = nearest_unrated["similarity"][0, 1] = 0.97
     mixed = table(8, 4, rates=[0, 2, 3, 5, 6])
     mixed["similarity"][1, [0, 2, 3, 5, 6]] = mixed["similarity"][[0, 2, 3, 5, 6], 1] = [
         0.7,
@@ -771,11 +773,11 @@ def _knn_cases(rng: np.random.Generator) -> list[Case]:
             "user 0, who rated two of three items",
             dict(similarity=tiny_similarity, residuals=tiny, rated=tiny != 0, user=0, item=0, k=2),
         ),
-        Case("8 neighbours, of which 3 count", table(10, 3, rates=[0, 2, 3, 4, 6, 7, 8, 9], lift=0.45)),
-        Case("similar items that the user has not rated", table(12, 2, rates=[3, 5, 8, 11], lift=0.45)),
+        Case("8 neighbours, of which 3 count", table(10, 3, rates=[0, 2, 3, 4, 6, 7, 8, 9], least=0.05)),
+        Case("similar items that the user has not rated", nearest_unrated),
         Case("neighbours with negative similarity", mixed),
-        Case("an item that the user has rated", table(7, 2, rates=[0, 1, 3, 4, 6], lift=0.45), edge=True),
-        Case("fewer neighbours than k", table(6, 10, rates=[0, 3], lift=0.45), edge=True),
+        Case("an item that the user has rated", table(7, 2, rates=[0, 1, 3, 4, 6], least=0.05), edge=True),
+        Case("fewer neighbours than k", table(6, 10, rates=[0, 3], least=0.05), edge=True),
         Case("no neighbour with positive similarity", disliked, edge=True),
         Case("a user without ratings", table(5, 2, rates=[]), edge=True),
     ]
@@ -1258,7 +1260,7 @@ class _Recorder(models.MatrixFactorization):
 
 
 class _Descent:
-    """Plain gradient descent. The first use of torch.optim in a process takes seconds, and a check may not."""
+    """Plain gradient descent. torch.optim takes seconds at its first use in a process; a check may not."""
 
     def __init__(self, parameters):
         self.param_groups = [{"params": list(parameters), "lr": _LR}]
@@ -1374,18 +1376,22 @@ def _same_order(n, generator):
 
 
 def _epoch_cases(rng: np.random.Generator) -> list[Case]:
-    def ratings_of(n, n_users, n_items, batch_size, std=0.5, seed=None):
+    def ratings_of(n, n_users, n_items, batch_size):
         pairs = rng.permutation(n_users * n_items)[:n]
         return dict(
             users=torch.tensor(pairs // n_items),
             items=torch.tensor(pairs % n_items),
             ratings=torch.tensor(rng.integers(1, 6, n), dtype=torch.float32),
             batch_size=batch_size,
-            setup=dict(n_users=n_users, n_items=n_items, std=std, seed=int(rng.integers(1_000_000))),
+            setup=dict(n_users=n_users, n_items=n_items, std=0.5, seed=int(rng.integers(1_000_000))),
         )
 
-    tiny = ratings_of(3, 2, 2, 2, std=0.0) | dict(
-        users=torch.tensor([0, 0, 1]), items=torch.tensor([0, 1, 0]), ratings=torch.tensor([5.0, 1.0, 4.0])
+    tiny = dict(
+        users=torch.tensor([0, 0, 1]),
+        items=torch.tensor([0, 1, 0]),
+        ratings=torch.tensor([5.0, 1.0, 4.0]),
+        batch_size=2,
+        setup=dict(n_users=2, n_items=2, std=0.0, seed=1),
     )
     return [
         Case("ratings 5, 1 and 4 in batches of 2, all predictions 3 at the start", tiny),

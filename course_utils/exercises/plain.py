@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+_DEEPEST = 12  # lists in lists, so that a list that contains itself comes to an end
 MAX_SHOWN = 12  # numbers; a larger array is described by its shape
 
 
@@ -22,7 +24,7 @@ class Plain:
     parts: tuple[Plain, ...] | None = None
 
 
-def to_plain(obj: Any) -> Plain:
+def to_plain(obj: Any, depth: int = 0) -> Plain:
     """Copy an object of any kind; what is neither numbers nor text keeps only its description."""
     if obj is None:
         return Plain("None")
@@ -33,7 +35,7 @@ def to_plain(obj: Any) -> Plain:
     if isinstance(obj, str):
         return Plain("a text")
     if isinstance(obj, list | tuple | range):
-        return _sequence(obj)
+        return _sequence(obj, depth)
     if isinstance(obj, dict):
         return Plain("a dict")
     if inspect.iscoroutine(obj):
@@ -43,8 +45,11 @@ def to_plain(obj: Any) -> Plain:
         return Plain(f"a {type(obj).__name__}, which has computed nothing yet")
     if inspect.isroutine(obj):
         return Plain("a function, not what it computes")
-    if isinstance(obj, np.ndarray) or (hasattr(obj, "__array__") and not isinstance(obj, type)):
+    if isinstance(obj, np.ndarray):
         return _numbers(obj, "array")
+    if hasattr(type(obj), "__array__"):
+        with contextlib.suppress(Exception):  # whatever it says, it is no array then
+            return _numbers(obj, "array")
     name = type(obj).__name__
     return Plain(f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}")
 
@@ -66,19 +71,18 @@ def _tensor(tensor: torch.Tensor) -> Plain:
     return Plain("tensor", np.array(tensor.resolve_conj().resolve_neg().numpy()))
 
 
-def _sequence(obj: list | tuple | range) -> Plain:
+def _sequence(obj: list | tuple | range, depth: int) -> Plain:
     what = "tuple" if isinstance(obj, tuple) else "list"
-    try:
-        parts = tuple(to_plain(part) for part in obj)
-    except RecursionError:
-        return Plain(f"a {what} that contains itself")
+    if depth == _DEEPEST:
+        return Plain(f"a {what} in {depth} others")
+    parts = tuple(to_plain(part, depth + 1) for part in obj)
     arrays = [part.array for part in parts]
     regular = all(a is not None for a in arrays) and len({a.shape for a in arrays}) <= 1
     return Plain(what, np.array(arrays) if regular else None, parts)
 
 
 def same(a: Plain, b: Plain, expected: Plain, rtol: float, atol: float) -> bool:
-    """Whether two results are equal (nan is nan), and alike whole numbers or not where whole ones are expected."""
+    """Whether two results are equal (nan is nan); where whole numbers are expected, by their dtype too."""
     if expected.parts is not None and a.parts is not None and b.parts is not None:
         if len(a.parts) != len(b.parts):
             return False

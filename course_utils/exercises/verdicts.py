@@ -101,9 +101,8 @@ class _Compared:
     rtol: float = 1e-4
     atol: float = 1e-6
 
-    def same(self, args: dict[str, Any], a: Plain, b: Plain, expected: Plain) -> bool:
-        """Whether two returned values are the same answer."""
-        a, b, expected = (self.normalise(args, value) for value in (a, b, expected))
+    def same(self, a: Plain, b: Plain, expected: Plain) -> bool:
+        """Whether two values are the same answer, all three normalised."""
         return same(a, b, expected, self.rtol, self.atol)
 
 
@@ -190,7 +189,7 @@ class Trained:
         a, b = pair(parameters[i] - start[i], right[i] - start[i])
         return Complaint(f"got a weight that had moved by {a} after two epochs", f"a move by {b}", ask)
 
-    def features(self, args: dict[str, Any], got: Plain) -> dict[str, Any]:
+    def normalise(self, args: dict[str, Any], got: Plain) -> dict[str, Any]:
         """What tells one way of training from another, whatever the order of the shuffle."""
         n, runs = self.n_rows(args), _runs(got)
         epochs, parameters = runs[0]
@@ -202,9 +201,15 @@ class Trained:
         }
         if not batches or not all(len(batch) and batch.min() >= 0 for batch in batches):
             return features  # nothing that could be replayed
-        replays = {name: update(args, batches) for name, update in self.updates.items()}
-        update = next((name for name, (end, _) in replays.items() if self._close(parameters, end)), "another")
-        losses, sizes = _by_epoch(replays.get(update, replays["right"])[1], epochs)[0]
+        for update, replay in self.updates.items():
+            end, losses = replay(args, batches)
+            if self._close(parameters, end):
+                return features | {"update": update, "loss": self._formula(epochs, losses, n)}
+        return features | {"update": "another"}
+
+    def _formula(self, epochs: list[Epoch], losses: np.ndarray, n: int) -> str:
+        """How the returned loss of the first epoch was made of those of the batches."""
+        losses, sizes = _by_epoch(losses, epochs)[0]
         formulas = {
             "mean per row": np.average(losses, weights=sizes),
             "mean of batches": losses.mean(),
@@ -214,22 +219,20 @@ class Trained:
             "sum of batches over rows": losses.sum() / n,
         }
         returned = epochs[0].returned
-        is_number = returned.array is not None and returned.array.shape == ()
-        loss = next(
-            (name for name, x in formulas.items() if is_number and self._close(returned.array, x)), "another"
-        )
-        return features | {"update": update, "loss": loss, "number": is_number}
+        if returned.array is None or returned.array.shape != ():
+            return returned.what
+        return next((name for name, x in formulas.items() if self._close(returned.array, x)), "another")
 
-    def same(self, args: dict[str, Any], a: Plain, b: Plain, expected: Plain) -> bool:
-        """Whether two runs trained in the same way."""
-        return self.features(args, a) == self.features(args, b)
+    def same(self, a: dict[str, Any], b: dict[str, Any], expected: dict[str, Any]) -> bool:
+        """Whether two runs trained in the same way, all three normalised."""
+        return a == b
 
     def _close(self, a: Any, b: Any) -> bool:
         return bool(np.allclose(a, b, self.rtol, self.atol))
 
 
 def recording(epochs: list[tuple[Any, list[np.ndarray]]], parameters: np.ndarray) -> tuple:
-    """A run, as a Trained exercise's `call` returns it: (returned, batches) per epoch, and the weights [P]."""
+    """A run, as a Trained exercise's `call` returns it: (returned, batches) per epoch, and weights [P]."""
     return tuple((returned, tuple(batches)) for returned, batches in epochs), parameters
 
 
