@@ -1,6 +1,15 @@
 """Models in PyTorch: `forward` for chosen pairs, `score_all` for every item of a user."""
 
-from course_utils.models.implicit import BPRMF, GMF, MLP, NeuMF, fuse_pretrained
+from course_utils.models.implicit import BPRMF, GMF, MLP, HistoryNeuMF, NeuMF, fuse_pretrained
 from course_utils.models.rating import FlippedSVDpp, MatrixFactorization
 
-__all__ = ["BPRMF", "GMF", "MLP", "FlippedSVDpp", "MatrixFactorization", "NeuMF", "fuse_pretrained"]
+__all__ = [
+    "BPRMF",
+    "GMF",
+    "MLP",
+    "FlippedSVDpp",
+    "HistoryNeuMF",
+    "MatrixFactorization",
+    "NeuMF",
+    "fuse_pretrained",
+]

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 INIT_STD = 0.01
 
 
-def _embedding(n: int, dim: int, padding_idx: int | None = None) -> nn.Embedding:
-    embedding = nn.Embedding(n, dim, padding_idx=padding_idx)
+def _embedding(n: int, dim: int) -> nn.Embedding:
+    embedding = nn.Embedding(n, dim)
     nn.init.normal_(embedding.weight, std=INIT_STD)
     return embedding
 
@@ -151,6 +151,61 @@ class NeuMF(_Implicit):
         gmf = self.gmf_user(users) * self.gmf_item(items)  # [B, D]
         mlp = self.tower(torch.cat([self.mlp_user(users), self.mlp_item(items)], dim=-1))
         return self.output(torch.cat([gmf, mlp], dim=-1)).squeeze(-1)
+
+
+class HistoryNeuMF(NeuMF):
+    """NeuMF that also sees the last items of the user: the mean of their vectors, on both sides.
+
+    It is added to the user's vector in the GMF part, and goes into the tower as a third vector. A history
+    [B, H] holds items, and -1 where there are fewer (`sampling.earlier_items` makes it); an empty one gives
+    zeros.
+    In training each item of the history is left out with probability history_dropout.
+    """
+
+    def __init__(
+        self,
+        n_users: int,
+        n_items: int,
+        gmf_dim: int = 32,
+        mlp_dim: int = 32,
+        layers: tuple[int, ...] = (64, 32, 16),
+        dropout: float = 0.0,
+        history_dropout: float = 0.0,
+    ):
+        super().__init__(n_users, n_items, gmf_dim, mlp_dim, layers, dropout)
+        self.tower = _tower(3 * mlp_dim, layers, dropout)
+        self.gmf_history = _history_embedding(n_items, gmf_dim)
+        self.mlp_history = _history_embedding(n_items, mlp_dim)
+        self.history_dropout = history_dropout
+
+    def forward(self, users: Tensor, items: Tensor, history: Tensor) -> Tensor:
+        """users [B], items [B], history [B, H] -> logits [B]."""
+        history = history + 1  # row 0 of the history embeddings stands for "no item" and does not count
+        if self.training and self.history_dropout > 0:
+            history = history * (torch.rand(history.shape, device=history.device) >= self.history_dropout)
+        gmf = (self.gmf_user(users) + self.gmf_history(history)) * self.gmf_item(items)  # [B, D]
+        vecs = [self.mlp_user(users), self.mlp_item(items), self.mlp_history(history)]
+        mlp = self.tower(torch.cat(vecs, dim=-1))
+        return self.output(torch.cat([gmf, mlp], dim=-1)).squeeze(-1)
+
+    def predict(self, users: Tensor, items: Tensor, history: Tensor) -> Tensor:
+        """users [B], items [B], history [B, H] -> probabilities [B]."""
+        return torch.sigmoid(self(users, items, history))
+
+    def score_all(self, users: Tensor | np.ndarray, history: Tensor | np.ndarray) -> Tensor:
+        """users [B], history [B, H] -> logits of every item [B, I]."""
+        device = self.output.weight.device
+        items = torch.arange(self.n_items, device=device)
+        users, history = torch.as_tensor(users, device=device), torch.as_tensor(history, device=device)
+        pairs = zip(users, history, strict=True)
+        n = self.n_items
+        return torch.stack([self(user.expand(n), items, recent.expand(n, -1)) for user, recent in pairs])
+
+
+def _history_embedding(n_items: int, dim: int) -> nn.EmbeddingBag:
+    bag = nn.EmbeddingBag(n_items + 1, dim, mode="mean", padding_idx=0)
+    nn.init.normal_(bag.weight, std=INIT_STD)
+    return bag
 
 
 def fuse_pretrained(gmf: GMF, mlp: MLP, alpha: float = 0.5) -> NeuMF:

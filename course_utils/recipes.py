@@ -1,0 +1,177 @@
+"""Train one model of the course the way its lab does, so that later labs and benchmarks need not repeat it.
+
+`positives` [U, I] are the training interactions (`sampling.interactions`). The seed rules first weights,
+negatives, the order of the rows and dropout; torch's global random state is left alone. The settings were
+chosen on the validation rows of MovieLens 100K; the figures of Lab 2 come from models trained on training
+and validation rows together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+
+from course_utils import losses, models, sampling, training
+
+BATCH_SIZE = 2048
+
+
+def _seeded(seed: int, make: Callable[..., nn.Module], *sizes: int, **settings) -> nn.Module:
+    """The model, its first weights ruled by the seed."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        return make(*sizes, **settings)
+
+
+def _rows(positives: csr_array) -> tuple[np.ndarray, np.ndarray]:
+    users, items = positives.nonzero()
+    return users.astype(np.int64), items.astype(np.int64)
+
+
+def _fit(model, loss_fn, fresh, seed: int, epochs: int, lr: float, n_steps: int | None = None) -> None:
+    """Adam; with n_steps the learning rate falls to 0 along a cosine over that many steps."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)  # fused: one pass over the weights
+    scheduler = n_steps and torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    training.fit(
+        model,
+        optimizer,
+        loss_fn,
+        fresh,
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        scheduler=scheduler,
+        seed=seed,
+        progress=False,
+    )
+
+
+def fit_pointwise(
+    model: nn.Module,
+    positives: csr_array,
+    seed: int,
+    *,
+    epochs: int,
+    lr: float,
+    n_neg: int = 4,
+    excluded: csr_array | None = None,
+    cosine: bool = False,
+) -> None:
+    """Train a model of logits on its device: binary cross-entropy, n_neg fresh negatives for each positive.
+
+    excluded [U, I]: what is never drawn as a negative; the positives if None. (To put held-out items there is
+    the leak of Lab 2.)
+    """
+    users, items = _rows(positives)
+    excluded = positives if excluded is None else excluded
+    rng = np.random.default_rng(seed)
+    device = next(model.parameters()).device
+
+    def fresh(epoch: int) -> tuple[Tensor, ...]:
+        columns = sampling.with_negatives(users, items, excluded, n_neg, rng)
+        return tuple(column.to(device) for column in columns)
+
+    n_steps = epochs * -(-len(users) * (1 + n_neg) // BATCH_SIZE) if cosine else None
+    _fit(model, lambda model, u, i, y: losses.bce(model(u, i), y), fresh, seed, epochs, lr, n_steps)
+
+
+def train_gmf(
+    positives: csr_array,
+    seed: int = 0,
+    *,
+    dim: int = 32,
+    n_neg: int = 4,
+    epochs: int = 13,
+    excluded: csr_array | None = None,
+    device: str | torch.device = "cpu",
+) -> models.GMF:
+    model = _seeded(seed, models.GMF, *positives.shape, dim=dim).to(device)
+    fit_pointwise(model, positives, seed, epochs=epochs, lr=3e-3, n_neg=n_neg, excluded=excluded)
+    return model
+
+
+def train_mlp(
+    positives: csr_array, seed: int = 0, *, epochs: int = 12, device: str | torch.device = "cpu"
+) -> models.MLP:
+    model = _seeded(seed, models.MLP, *positives.shape).to(device)
+    fit_pointwise(model, positives, seed, epochs=epochs, lr=5e-3)
+    return model
+
+
+def train_neumf(
+    positives: csr_array, seed: int = 0, *, epochs: int = 12, device: str | torch.device = "cpu"
+) -> models.NeuMF:
+    """From scratch. `train_neumf_pretrained` is better, and varies less."""
+    model = _seeded(seed, models.NeuMF, *positives.shape, dropout=0.1).to(device)
+    fit_pointwise(model, positives, seed, epochs=epochs, lr=2e-3, cosine=True)
+    return model
+
+
+def train_neumf_pretrained(
+    positives: csr_array,
+    seed: int = 0,
+    *,
+    gmf_epochs: int = 13,
+    mlp_epochs: int = 12,
+    epochs: int = 2,
+    device: str | torch.device = "cpu",
+) -> models.NeuMF:
+    """GMF and MLP trained apart, fused half and half, and trained together a little at a small rate."""
+    gmf = train_gmf(positives, seed, epochs=gmf_epochs, device=device)
+    mlp = train_mlp(positives, seed, epochs=mlp_epochs, device=device)
+    model = models.fuse_pretrained(gmf, mlp).to(device)
+    fit_pointwise(model, positives, seed, epochs=epochs, lr=3e-4)
+    return model
+
+
+def train_bprmf(
+    positives: csr_array,
+    seed: int = 0,
+    *,
+    dim: int = 64,
+    n_neg: int = 4,
+    epochs: int = 19,
+    device: str | torch.device = "cpu",
+) -> models.BPRMF:
+    model = _seeded(seed, models.BPRMF, *positives.shape, dim=dim).to(device)
+    users, items = _rows(positives)
+    rng = np.random.default_rng(seed)
+
+    def fresh(epoch: int) -> tuple[Tensor, ...]:
+        return tuple(column.to(device) for column in sampling.in_pairs(users, items, positives, n_neg, rng))
+
+    _fit(model, lambda model, u, p, n: losses.bpr(model(u, p), model(u, n)), fresh, seed, epochs, lr=1e-3)
+    return model
+
+
+def train_history_neumf(
+    users: np.ndarray,
+    items: np.ndarray,
+    history: np.ndarray,
+    positives: csr_array,
+    seed: int = 0,
+    *,
+    epochs: int = 8,
+    device: str | torch.device = "cpu",
+) -> models.HistoryNeuMF:
+    """users, items [R], history [R, H] of the training rows (`sampling.earlier_items`), positives [U, I]."""
+    settings = {"dropout": 0.1, "history_dropout": 0.3}
+    model = _seeded(seed, models.HistoryNeuMF, *positives.shape, **settings).to(device)
+    histories = torch.tensor(history, device=device)
+    n_neg = 4
+    rows = torch.arange(len(users), device=device).repeat_interleave(1 + n_neg)
+    rng = np.random.default_rng(seed)
+
+    def fresh(epoch: int) -> tuple[Tensor, ...]:
+        columns = sampling.with_negatives(users, items, positives, n_neg, rng)
+        return (*(column.to(device) for column in columns), rows)
+
+    def loss_fn(model: nn.Module, users: Tensor, items: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+        return losses.bce(model(users, items, histories[rows]), labels)
+
+    n_steps = epochs * -(-len(rows) // BATCH_SIZE)
+    _fit(model, loss_fn, fresh, seed, epochs, 5e-3, n_steps)
+    return model
