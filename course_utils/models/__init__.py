@@ -2,6 +2,7 @@
 
 from course_utils.models.implicit import BPRMF, GMF, MLP, HistoryNeuMF, NeuMF, fuse_pretrained
 from course_utils.models.rating import FlippedSVDpp, MatrixFactorization
+from course_utils.models.two_tower import TwoTower
 
 __all__ = [
     "BPRMF",
@@ -11,5 +12,6 @@ __all__ = [
     "HistoryNeuMF",
     "MatrixFactorization",
     "NeuMF",
+    "TwoTower",
     "fuse_pretrained",
 ]
