@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from course_utils import losses, models, sampling, training
+from course_utils.features import Features
 
 BATCH_SIZE = 2048
 
@@ -174,4 +175,63 @@ def train_history_neumf(
 
     n_steps = epochs * -(-len(rows) // BATCH_SIZE)
     _fit(model, loss_fn, fresh, seed, epochs, 5e-3, n_steps)
+    return model
+
+
+TWO_TOWER = {"temperature": 0.07, "lr": 2e-3, "batch_size": 1024, "epochs": 5}
+TWO_TOWER_HISTORY = {"temperature": 0.15, "lr": 2e-3, "batch_size": 1024, "epochs": 7}
+
+
+def log_shares(items: np.ndarray, n_items: int) -> Tensor:
+    """The log of each item's share of the training rows, as if every item had at least one: [R] -> [I]."""
+    counts = np.maximum(np.bincount(items, minlength=n_items), 1)
+    return torch.from_numpy(np.log(counts / len(items))).float()
+
+
+def new_two_tower(
+    user_features: Features, item_features: Features, seed: int = 0, **settings
+) -> models.TwoTower:
+    """An untrained model, its first weights ruled by the seed; settings as of models.TwoTower."""
+    return _seeded(seed, models.TwoTower, user_features, item_features, **settings)
+
+
+def train_two_tower(
+    users: np.ndarray,
+    items: np.ndarray,
+    user_features: Features,
+    item_features: Features,
+    seed: int = 0,
+    *,
+    history: np.ndarray | None = None,
+    log_q: bool = True,
+    epochs: int | None = None,
+    id_dropout: float = 0.0,
+    device: str | torch.device = "cpu",
+) -> models.TwoTower:
+    """In-batch softmax on users, items [R]; with history [R, H] (`sampling.earlier_items`) the model has one.
+
+    log_q: correct for popular items being negatives more often. For ids or content only, see Features.
+    """
+    recipe = TWO_TOWER if history is None else TWO_TOWER_HISTORY
+    settings = {} if history is None else {"history": True, "history_dropout": 0.3}
+    settings |= {"temperature": recipe["temperature"], "id_dropout": id_dropout}
+    model = new_two_tower(user_features, item_features, seed, **settings).to(device)
+    shares = log_shares(items, len(item_features)).to(device) if log_q else None
+
+    def loss_fn(model: models.TwoTower, users: Tensor, items: Tensor, *past: Tensor) -> Tensor:
+        item_log_q = None if shares is None else shares[items]
+        user_vecs, item_vecs = model.encode_user(users, *past), model.encode_item(items)
+        return losses.in_batch_loss(user_vecs, item_vecs, model.temperature, items, item_log_q)
+
+    columns = (users, items) if history is None else (users, items, history)
+    training.fit(
+        model,
+        torch.optim.Adam(model.parameters(), lr=recipe["lr"], fused=True),
+        loss_fn,
+        tuple(torch.tensor(column, device=device) for column in columns),
+        epochs=epochs or recipe["epochs"],
+        batch_size=recipe["batch_size"],
+        seed=seed,
+        progress=False,
+    )
     return model
