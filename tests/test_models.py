@@ -369,10 +369,10 @@ def test_click_models_learn_the_checkerboard(name):
         fresh, loss_fn = sampling.with_negatives, lambda m, u, i, y: losses.bce(m(u, i), y)
     training.fit(
         model,
-        torch.optim.Adam(model.parameters(), lr=0.02),
+        torch.optim.Adam(model.parameters(), lr=0.01),
         loss_fn,
         lambda epoch: fresh(users, items, positives, 3, rng),
-        epochs=60,
+        epochs=40,
         batch_size=32,
         progress=False,
     )
@@ -384,3 +384,72 @@ def test_click_models_learn_the_checkerboard(name):
 
     assert hits(model.score_all(np.arange(BOARD)).detach()) == BOARD
     assert hits(untrained) < BOARD / 2  # the control: one unseen item in eleven is right by chance
+
+
+# NeuMF with a history
+
+
+def make_history(**settings):
+    torch.manual_seed(0)
+    model = models.HistoryNeuMF(5, 4, gmf_dim=3, mlp_dim=2, layers=(5, 2), **settings)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    return model.eval()
+
+
+HISTORY = torch.tensor([[3, 1, -1], [0, -1, -1], [-1, -1, -1], [2, 3, 0]])
+
+
+def test_the_history_is_the_mean_of_its_items_on_both_sides():
+    # the parts written out; row i + 1 of a history embedding belongs to item i
+    model = make_history()
+    users, items = torch.tensor([4, 0, 1, 1]), torch.tensor([0, 2, 3, 3])
+    logits = model(users, items, HISTORY)
+    for row, own in enumerate([[3, 1], [0], [], [2, 3, 0]]):
+        places = torch.tensor(own, dtype=torch.int64) + 1
+        gmf_mean, mlp_mean = (
+            bag.weight[places].sum(dim=0) / max(len(own), 1) for bag in (model.gmf_history, model.mlp_history)
+        )
+        user, item = users[row], items[row]
+        gmf = (model.gmf_user.weight[user] + gmf_mean) * model.gmf_item.weight[item]
+        vecs = [model.mlp_user.weight[user], model.mlp_item.weight[item], mlp_mean]
+        expected = model.output(torch.cat([gmf, model.tower(torch.cat(vecs))]))
+        torch.testing.assert_close(logits[row : row + 1], expected)
+
+
+def test_history_score_all_equals_forward_pair_by_pair():
+    model = make_history()
+    users = torch.tensor([3, 0, 3, 1])
+    scores = model.score_all(users, HISTORY)
+    assert scores.shape == (4, 4)
+    for row in range(4):
+        for item in range(4):
+            pair = model(users[row : row + 1], torch.tensor([item]), HISTORY[row : row + 1])
+            assert pair.shape == (1,)
+            torch.testing.assert_close(scores[row, item], pair[0])
+    assert torch.equal(model.score_all(users.numpy(), HISTORY.numpy()), scores)
+    probabilities = model.predict(users, torch.arange(4), HISTORY)
+    torch.testing.assert_close(probabilities, torch.sigmoid(scores.diagonal()))
+
+
+def test_the_order_of_a_history_says_nothing():
+    model = make_history()
+    users, items = torch.arange(4), torch.arange(4)
+    torch.testing.assert_close(model(users, items, HISTORY), model(users, items, HISTORY.flip(1)))
+
+
+def test_history_gradients_reach_every_parameter_but_no_item():
+    model = make_history().train()
+    losses.bce(model(torch.arange(4), torch.arange(4), HISTORY), torch.tensor([1.0, 0, 1, 0])).backward()
+    for label, parameter in model.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), label
+        assert parameter.grad.any(), label
+    assert not model.gmf_history.weight.grad[0].any()  # the row of "no item"
+
+
+def test_history_dropout_leaves_items_out_in_training_only():
+    model = make_history(history_dropout=1.0)
+    users, items, nothing = torch.arange(4), torch.arange(4), torch.full((4, 3), -1)
+    with_history, without = model(users, items, HISTORY), model(users, items, nothing)
+    assert not torch.allclose(with_history, without)
+    torch.testing.assert_close(model.train()(users, items, HISTORY), without)
