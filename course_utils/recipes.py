@@ -21,11 +21,11 @@ from course_utils.features import Features
 BATCH_SIZE = 2048
 
 
-def _seeded(seed: int, make: Callable[..., nn.Module], *sizes: int, **settings) -> nn.Module:
-    """The model, its first weights ruled by the seed."""
+def _seeded(seed: int, make: Callable[..., nn.Module], *arguments, **settings) -> nn.Module:
+    """make(...), the first weights of what it gives ruled by the seed."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
-        return make(*sizes, **settings)
+        return make(*arguments, **settings)
 
 
 def _rows(positives: csr_array) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +123,7 @@ def train_neumf_pretrained(
     """GMF and MLP trained apart, fused half and half, and trained together a little at a small rate."""
     gmf = train_gmf(positives, seed, epochs=gmf_epochs, device=device)
     mlp = train_mlp(positives, seed, epochs=mlp_epochs, device=device)
-    model = models.fuse_pretrained(gmf, mlp).to(device)
+    model = _seeded(seed, models.fuse_pretrained, gmf, mlp).to(device)
     fit_pointwise(model, positives, seed, epochs=epochs, lr=3e-4)
     return model
 
