@@ -1,6 +1,7 @@
 """The declarations keep their promises, and the check survives anything that a learner may hand it."""
 
 import builtins
+import dataclasses
 import functools
 import inspect
 import os
@@ -101,7 +102,7 @@ def test_every_exercise_has_another_correct_solution():
 
 @each
 def test_reference_passes(exercise):
-    for seed in range(12):
+    for seed in range(8):
         result = run_check(exercise.id, learners(exercise, exercise.reference), seed)
         assert result.passed, result.message
         assert result.message == f"[{exercise.id}] {exercise.name}: ok ({len(exercise.draw(seed))} cases)"
@@ -128,18 +129,17 @@ def test_correct_code_is_checked_within_a_second(exercise):
 
 @pytest.mark.parametrize(("exercise", "known"), MISTAKES, ids=[f"{e.id}-{k.name}" for e, k in MISTAKES])
 def test_misconception_is_rejected_with_its_own_message(exercise, known):
-    for seed in (0, 1):
-        result = run_check(exercise.id, learners(exercise, known.wrong), seed)
-        assert not result.passed
-        assert result.misconception == known.name, result.message
-        assert known.message in one_line(result.message)
-        assert_well_formed(exercise, result)
+    result = run_check(exercise.id, learners(exercise, known.wrong))
+    assert not result.passed
+    assert result.misconception == known.name, result.message
+    assert known.message in one_line(result.message)
+    assert_well_formed(exercise, result)
 
 
 @each
 def test_cases_tell_all_misconceptions_apart(exercise):
     """At every seed, since the grader draws its own; the reference is one of those to be told apart."""
-    for seed in range(100, 108):
+    for seed in range(100, 104):
         cases = exercise.draw(seed)
         everyone = {"reference": exercise.reference} | {k.name: k.wrong for k in exercise.misconceptions}
         seen = {name: observe(exercise, f, cases, 60) for name, f in everyone.items()}
@@ -221,6 +221,16 @@ def test_unknown_id_lists_those_that_exist():
 
 
 # ---- whatever is handed in ----
+
+
+@pytest.fixture
+def one_known(exercise, monkeypatch):
+    """The exercise with a single known mistake, since these tests are not about telling mistakes apart."""
+    reduced = dataclasses.replace(exercise, misconceptions=exercise.misconceptions[:1])
+    monkeypatch.setitem(exercises._EXERCISES, exercise.id, reduced)
+
+
+sturdy = pytest.mark.usefixtures("one_known")
 
 
 class Strange:
@@ -347,6 +357,7 @@ RETURNED = {
 }
 
 
+@sturdy
 @each
 def test_anything_may_be_handed_in(exercise):
     for thing in HANDED_IN:
@@ -356,6 +367,7 @@ def test_anything_may_be_handed_in(exercise):
         assert_well_formed(exercise, result)
 
 
+@sturdy
 @each
 @pytest.mark.parametrize("what", RETURNED)
 def test_anything_may_be_returned(exercise, what):
@@ -392,6 +404,7 @@ ERRORS = [
 ]
 
 
+@sturdy
 @each
 @pytest.mark.parametrize(("error", "words"), ERRORS, ids=lambda x: type(x).__name__)
 def test_an_error_is_named_with_its_line(exercise, error, words):
@@ -423,6 +436,7 @@ def test_endless_recursion_is_an_error():
     assert "raised RecursionError" in run_check("1.3", forever).message
 
 
+@sturdy
 @each
 def test_wrong_number_of_arguments_names_the_signature(exercise):
     result = run_check(
@@ -436,6 +450,7 @@ def no_arguments():
     return type("Model", (nn.Module,), {"forward": lambda self: 1})
 
 
+@sturdy
 @each
 def test_changed_arguments_are_noticed(exercise):
     if exercise.method:
@@ -473,6 +488,7 @@ def test_learners_variables_are_left_alone():
 # ---- stopped in time ----
 
 
+@sturdy
 @each
 def test_endless_loop_is_stopped(exercise):
     start = time.monotonic()
@@ -612,6 +628,7 @@ def test_strict_raises_what_would_have_been_printed(monkeypatch, capsys):
     assert capsys.readouterr().out == "[1.3] rmse: ok (5 cases)\n"
 
 
+@sturdy
 @each
 def test_global_state_is_restored(exercise):
     def meddler(*args):

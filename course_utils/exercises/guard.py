@@ -112,7 +112,7 @@ def fresh_state() -> Iterator[None]:
     try:
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # not torch.manual_seed: other devices are left alone
         torch.set_grad_enabled(True)
         torch.set_default_dtype(torch.float32)
         yield

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from course_utils import baselines, losses, metrics, models, splits
 from course_utils.exercises.declare import Case, Exercise, Misconception
-from course_utils.exercises.observe import Refused
+from course_utils.exercises.forward import check_forward, run_forward
 from course_utils.exercises.plain import Plain, describe, numbers, whole
-from course_utils.exercises.verdicts import Complaint, Equal, Property, Trained, compare, misfit, recording
+from course_utils.exercises.verdicts import Complaint, Equal, Property, Trained, misfit, recording
 
 Args = dict[str, Any]
 
@@ -308,8 +308,8 @@ TEMPORAL_SPLIT = Exercise(
         Misconception(
             "ties to train",
             _ties_to_train,
-            "The rows at the time of the cut itself went to the training part. On which side does the "
-            "docstring put them?",
+            "The rows at the time of the cut itself went to the training part. On which side of the "
+            "cut does the task put them?",
         ),
         Misconception(
             "past as test",
@@ -710,8 +710,8 @@ ITEM_SIMILARITY = Exercise(
                 guarded=False,
                 weight=lambda n, shrinkage: n / (n + shrinkage),
             ),
-            "Some pairs have nothing to compare, and you divide 0 by 0 there. What does the docstring "
-            "return for them?",
+            "Some pairs have nothing to compare, and you divide 0 by 0 there. Which similarity "
+            "should they get?",
         ),
         Misconception(
             "counts of one item",
@@ -853,7 +853,7 @@ KNN_PREDICT = Exercise(
             "negative similarities",
             partial(_knn_with, negative=True),
             "Neighbours with a negative similarity take part, and in the sum below they cancel the others. "
-            "Which neighbours does the docstring keep?",
+            "Which neighbours does the formula keep?",
         ),
         Misconception(
             "least similar",
@@ -1064,43 +1064,8 @@ SGD_STEP = Exercise(
 _WEIGHTS = ("user_emb.weight", "item_emb.weight", "user_bias.weight", "item_bias.weight", "global_bias")
 
 
-def _forward(cls: type, n_users, n_items, dim, mean, weights, users, items) -> tuple[Any, list[bool]]:
-    """The predictions, and which of the weights their gradient reaches."""
-    model = cls(n_users, n_items, dim=dim, mean=mean)
-    state = {name: torch.as_tensor(array, dtype=torch.float32) for name, array in weights.items()}
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if shapes != {name: tuple(tensor.shape) for name, tensor in state.items()}:
-        raise Refused(
-            f"got a model with the weights {', '.join(shapes) or '(none)'}, expected those of the given "
-            f"__init__, unchanged ({', '.join(_WEIGHTS)})"
-        )
-    model.load_state_dict(state)
-    predictions = model(users, items)
-    if isinstance(predictions, torch.Tensor) and predictions.requires_grad:
-        predictions.sum().backward()
-    reached = [
-        p.grad is not None and bool(p.grad.any()) for p in (model.get_parameter(name) for name in _WEIGHTS)
-    ]
-    return predictions, reached
-
-
-def _check_forward(args: Args, got: Plain, expected: Plain) -> Complaint | None:
-    (predictions, reached), (wanted, _) = got.parts, expected.parts
-    if predictions.array is not None and predictions.what != "tensor":
-        kind = {"array": "a numpy array"}.get(predictions.what, f"a {predictions.what}")
-        return Complaint(
-            f"got {kind}", "a tensor", "Which step leaves torch, and can the gradient follow it?"
-        )
-    if problem := compare(predictions, wanted, (), 1e-4, 1e-5):
-        return problem
-    if not reached.array.all():
-        missing = [name for name, ok in zip(_WEIGHTS, reached.array, strict=True) if not ok]
-        ask = "Which call cuts a tensor off from its past?"
-        names = "any weight" if len(missing) == len(_WEIGHTS) else ", ".join(missing)
-        return Complaint(
-            f"got the right values, but no gradient reaches {names}", "one for every weight", ask
-        )
-    return None
+def _forward(cls, n_users, n_items, dim, mean, weights, users, items):
+    return run_forward(cls, dict(n_users=n_users, n_items=n_items, dim=dim, mean=mean), weights, users, items)
 
 
 def _forward_cases(rng: np.random.Generator) -> list[Case]:
@@ -1155,7 +1120,7 @@ FORWARD = Exercise(
     reference=models.MatrixFactorization,
     call=_forward,
     method="forward",
-    verdict=Property(_check_forward),
+    verdict=Property(check_forward),
     misconceptions=(
         Misconception(
             "B x B",
@@ -1298,7 +1263,7 @@ def _run_epochs(train_epoch, users, items, ratings, batch_size, setup):
     for noise in (1, 2):
         model, optimizer = _prepared(setup)
         generator = torch.Generator().manual_seed(setup["seed"])
-        torch.manual_seed(noise)
+        torch.default_generator.manual_seed(noise)
         epochs = []
         for _ in range(2):
             model.seen = []
