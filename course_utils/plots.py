@@ -15,6 +15,12 @@ MODEL_COLOURS = {
     "Item-kNN": "#E69F00",
     "MF": "#0072B2",
     "SVD++ flipped": "#009E73",
+    "EASE": "#56B4E9",
+    "iALS": "#8C564B",
+    "BPR-MF": "#0072B2",
+    "GMF": "#CC79A7",
+    "MLP": "#E69F00",
+    "NeuMF": "#D55E00",
 }
 _OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _DASHES = ("-", "--", "-.", ":")

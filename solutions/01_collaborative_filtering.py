@@ -84,7 +84,7 @@ pd.DataFrame(
 
 # %% [markdown]
 # ### Exercise 1.1: Raw ids to dense indices
-# *easy · 8 minutes · 1 point*
+# *easy · 5 minutes · 1 point*
 #
 # Give every distinct raw id a position, and return both directions of the map.
 #
@@ -207,7 +207,7 @@ print(f"the median user gave all their ratings within {hours_active.median():.1f
 
 # %% [markdown]
 # ### Exercise 1.2: A split in time
-# *medium · 12 minutes · 2 points*
+# *medium · 10 minutes · 2 points*
 #
 # Rows before the cut train; rows at the cut and later test. No moment may be on both sides, and the file is not sorted by time.
 #
@@ -346,7 +346,7 @@ print(f"Global mean: RMSE {np.mean(results['Global mean']):.3f} stars")
 
 # %% [markdown]
 # ### Exercise 1.4: Regularised biases
-# *medium · 15 minutes · 2 points*
+# *medium · 12 minutes · 2 points*
 #
 # Film biases first, then user biases from what the films leave over, exactly as in the formulas. Somebody without ratings has bias 0.
 #
@@ -448,7 +448,7 @@ pd.DataFrame(
 
 # %% [markdown]
 # ### Exercise 1.5a: Similar items
-# *hard · 15 minutes · 2 points*
+# *hard · 12 minutes · 2 points*
 #
 # `residuals` has 0 where nothing was rated, and `rated` says where that is. Loops over pairs of films are right but slow: 1.4 million pairs. Three matrix products do it at once.
 #
@@ -516,7 +516,7 @@ for title in ["Star Wars (1977)", "Toy Story (1995)", "Pulp Fiction (1994)"]:
 
 # %% [markdown]
 # ### Exercise 1.5b: Prediction from the nearest items
-# *medium · 12 minutes · 2 points*
+# *medium · 8 minutes · 2 points*
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -585,7 +585,7 @@ claim("knn-rmse-random", np.mean(results["Item-kNN"]), control=np.mean(results["
 
 # %% [markdown]
 # ### Exercise 1.6: One step of gradient descent by hand
-# *medium · 12 minutes · 2 points*
+# *medium · 8 minutes · 2 points*
 #
 # In numpy, without autograd: the four updates above. Return new arrays and leave the ones you were given as they are.
 #
@@ -627,8 +627,8 @@ check("1.6", sgd_step)
 # write the **forward** pass: a batch of pairs in, a batch of predictions out.
 
 # %% [markdown]
-# ### Exercise 1.7: Matrix factorisation in PyTorch
-# *medium · 12 minutes · 2 points*
+# ### Exercise 1.7: Matrix factorization in PyTorch
+# *medium · 8 minutes · 2 points*
 #
 # `__init__` is given: four embedding tables and the global bias. Write `forward`. It gets a batch of users and a batch of films and predicts *pair by pair*.
 #
@@ -679,7 +679,7 @@ check("1.7", MatrixFactorization)
 
 # %% [markdown]
 # ### Exercise 1.8: The training epoch
-# *hard · 20 minutes · 4 points*
+# *hard · 12 minutes · 4 points*
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -1025,7 +1025,7 @@ plt.show()
 
 # %% [markdown]
 # ### Exercise 1.9: The best unseen films
-# *medium · 10 minutes · 2 points*
+# *medium · 8 minutes · 2 points*
 #
 # Best first. Never a film in `seen`, never more than there are, and the caller's `scores` stay as they were.
 #
@@ -1122,15 +1122,13 @@ sliders = {
 
 
 # %%
-shown = widgets.Output()
+shown = widgets.HTML()
 
 
 def show(_=None):
     """Recommend from the sliders as they stand."""
     my_ratings = {t: slider.value for t, slider in sliders.items() if slider.value != "not seen"}
-    shown.clear_output(wait=True)
-    with shown:
-        display(recommend_for(my_ratings) if my_ratings else "Rate at least one film.")
+    shown.value = recommend_for(my_ratings).to_html() if my_ratings else "Rate at least one film."
 
 
 for slider in sliders.values():
@@ -1235,7 +1233,7 @@ plt.show()
 # %% [markdown]
 # *Mean RMSE of the five models with 95 % intervals over folds: from the mean to the biases is the longest step, from neighbours to matrix factorization the shortest.*
 #
-# **What do you see?** The intervals of Item-kNN and MF overlap. Does that mean that we cannot tell which is better?
+# **What do you see?** The intervals of Item-kNN and MF lie end to end. Does that mean that we can hardly tell which is better?
 
 # %%
 difference = np.array(results["Item-kNN"]) - np.array(results["MF"])

@@ -116,7 +116,7 @@ DENSE_IDS = Exercise(
     name="dense_ids",
     params=("raw_ids",),
     points=1,
-    minutes=8,
+    minutes=5,
     difficulty=1,
     cases=_dense_cases,
     reference=_dense_ids,
@@ -288,7 +288,7 @@ TEMPORAL_SPLIT = Exercise(
     name="temporal_split",
     params=("timestamps", "test_fraction"),
     points=2,
-    minutes=12,
+    minutes=10,
     difficulty=2,
     cases=_split_cases,
     reference=splits.temporal_split,
@@ -528,7 +528,7 @@ FIT_BIASES = Exercise(
     name="fit_biases",
     params=("users", "items", "ratings", "n_users", "n_items", "reg"),
     points=2,
-    minutes=15,
+    minutes=12,
     difficulty=2,
     cases=_bias_cases,
     reference=_fit_biases,
@@ -668,7 +668,7 @@ ITEM_SIMILARITY = Exercise(
     name="item_similarity",
     params=("residuals", "rated", "shrinkage"),
     points=2,
-    minutes=15,
+    minutes=12,
     difficulty=3,
     cases=_similarity_cases,
     reference=baselines.item_similarity,
@@ -825,7 +825,7 @@ KNN_PREDICT = Exercise(
     name="knn_predict",
     params=("similarity", "residuals", "rated", "user", "item", "k"),
     points=2,
-    minutes=12,
+    minutes=8,
     difficulty=2,
     cases=_knn_cases,
     reference=_knn,
@@ -979,7 +979,7 @@ SGD_STEP = Exercise(
     name="sgd_step",
     params=("user_vec", "item_vec", "user_bias", "item_bias", "mean", "rating", "lr", "reg"),
     points=2,
-    minutes=12,
+    minutes=8,
     difficulty=2,
     cases=_sgd_cases,
     reference=_sgd_step,
@@ -1110,11 +1110,11 @@ def _biases(self, users, items):
 
 FORWARD = Exercise(
     id="1.7",
-    title="Matrix factorisation in PyTorch",
+    title="Matrix factorization in PyTorch",
     name="MatrixFactorization",
     params=("users", "items"),
     points=2,
-    minutes=12,
+    minutes=8,
     difficulty=2,
     cases=_forward_cases,
     reference=models.MatrixFactorization,
@@ -1215,7 +1215,7 @@ _LR = 0.05
 
 
 class _Recorder(models.MatrixFactorization):
-    """Matrix factorisation that notes which pairs are predicted with gradients on."""
+    """Matrix factorization that notes which pairs are predicted with gradients on."""
 
     def forward(self, users, items):
         predictions = super().forward(users, items)
@@ -1373,7 +1373,7 @@ TRAIN_EPOCH = Exercise(
     name="train_epoch",
     params=("model", "optimizer", "users", "items", "ratings", "batch_size", "generator"),
     points=4,
-    minutes=20,
+    minutes=12,
     difficulty=3,
     cases=_epoch_cases,
     reference=_train_epoch,
@@ -1578,7 +1578,7 @@ TOP_K_UNSEEN = Exercise(
     name="top_k_unseen",
     params=("scores", "seen", "k"),
     points=2,
-    minutes=10,
+    minutes=8,
     difficulty=2,
     cases=_top_k_cases,
     reference=_top_k_unseen,

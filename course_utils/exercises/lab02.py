@@ -1344,7 +1344,7 @@ def _match(model, users, items):
 
 GMF = Exercise(
     id="2.7",
-    title="Generalised matrix factorisation",
+    title="Generalised matrix factorization",
     name="GMF",
     params=("users", "items"),
     points=1,

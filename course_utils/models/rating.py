@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class MatrixFactorization(nn.Module):
-    """Biased matrix factorisation: mean + user bias + item bias + dot product of two vectors.
+    """Biased matrix factorization: mean + user bias + item bias + dot product of two vectors.
 
     mean is where the global bias starts: give the mean of the training ratings. init_std must be
     small: vectors from N(0, 1), the default of nn.Embedding, start with dot products of size
@@ -42,7 +42,7 @@ class MatrixFactorization(nn.Module):
 class FlippedSVDpp(nn.Module):
     """SVD++ in both directions, with linear side features: the strongest rating model of the course.
 
-    To plain matrix factorisation it adds, for a user, a vector for each item that they rated, summed and
+    To plain matrix factorization it adds, for a user, a vector for each item that they rated, summed and
     divided by the root of their number (SVD++, Koren 2008); flipped, for an item, a vector for each user
     who rated it (Rendle, Zhang and Koren 2019); and linear terms of the side features, in the bias and
     in the vector. Dropout is on the user vector, in training only.
