@@ -178,7 +178,7 @@ def train_history_neumf(
     return model
 
 
-TWO_TOWER = {"temperature": 0.07, "lr": 2e-3, "batch_size": 1024, "epochs": 5}
+TWO_TOWER = {"temperature": 0.07, "lr": 2e-3, "batch_size": 1024, "epochs": 7}
 TWO_TOWER_HISTORY = {"temperature": 0.15, "lr": 2e-3, "batch_size": 1024, "epochs": 7}
 
 

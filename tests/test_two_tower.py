@@ -138,8 +138,17 @@ def test_raw_ids_are_refused():
 # history
 
 
-def test_history_is_a_mean_in_which_order_and_padding_do_not_count():
-    model = make(history=True)
+def test_history_by_hand():
+    # the id vectors of items 2, 0 and 3 at places 0, 1, 3: weights 1, 1/2, 1/8, over 1.625
+    model = make(history=True, history_decay=0.5)
+    vecs = model.item_tower.id_emb.weight[model.item_ids[[2, 0, 3]]]
+    past = ((vecs[0] + vecs[1] / 2 + vecs[2] / 8) / 1.625)[None]
+    expected = model.user_tower(model.user_ids[1:2], model.user_content[1:2], past)
+    torch.testing.assert_close(model.encode_user(torch.tensor([1]), torch.tensor([[2, 0, -1, 3]])), expected)
+
+
+def test_without_decay_history_is_a_mean_in_which_order_and_padding_do_not_count():
+    model = make(history=True, history_decay=1.0)
     user = torch.tensor([1])
     one = model.encode_user(user, torch.tensor([[2, 0, -1, -1]]))
     torch.testing.assert_close(one, model.encode_user(user, torch.tensor([[-1, 0, 2]])))

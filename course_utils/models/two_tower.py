@@ -58,8 +58,9 @@ class TwoTower(nn.Module):
     user_features, item_features: of all U users and I items, as features.build_user_features and
     build_item_features give them. With learnable, the temperature is trained, as its logarithm, which can
     never lead it below zero, and put back into TEMPERATURES wherever a step leaves it. With history, a user
-    is also the mean of the id vectors of items that came before; in training each of these items is left out
-    with probability history_dropout.
+    is also a weighted mean of the id vectors of the items that came before, latest first: the weights fall
+    by the factor history_decay from one to the next, and in training each of these items is left out with
+    probability history_dropout.
     Source: Yi et al. (2019), "Sampling-bias-corrected neural modeling for large corpus item recommendations".
     """
 
@@ -76,6 +77,7 @@ class TwoTower(nn.Module):
         id_dropout: float = 0.0,
         history: bool = False,
         history_dropout: float = 0.0,
+        history_decay: float = 0.6,
     ):
         super().__init__()
         low, high = self.TEMPERATURES
@@ -85,7 +87,7 @@ class TwoTower(nn.Module):
             # from_numpy would share the memory with the caller's arrays
             self.register_buffer(f"{name}_ids", torch.tensor(features.ids))
             self.register_buffer(f"{name}_content", torch.tensor(features.content))
-        self.history, self.history_dropout = history, history_dropout
+        self.history, self.history_dropout, self.history_decay = history, history_dropout, history_decay
         n_users, n_items = user_features.n_ids, item_features.n_ids
         n_columns = self.user_content.shape[1], self.item_content.shape[1]
         n_more = dim if history else 0
@@ -112,12 +114,15 @@ class TwoTower(nn.Module):
         return self.user_tower(self.user_ids[users], self.user_content[users], past)
 
     def _mean_of(self, history: Tensor) -> Tensor:
-        """Mean id vector of the items of each row: history [B, H] -> [B, D], zeros for no item."""
+        """Weighted mean id vector of each row's items: history [B, H] -> [B, D], zeros for no item."""
         is_item = history >= 0
         if self.training and self.history_dropout:
             is_item &= torch.rand(history.shape, device=history.device) >= self.history_dropout
-        vecs = self.item_tower.id_emb(self.item_ids[history]) * is_item.unsqueeze(-1)  # [B, H, D]
-        return vecs.sum(dim=1) / is_item.sum(dim=1, keepdim=True).clamp(min=1)
+        places = torch.arange(history.shape[1], device=history.device)
+        weights = is_item * self.history_decay**places  # [B, H]
+        weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
+        vecs = self.item_tower.id_emb(self.item_ids[history])  # [B, H, D]
+        return (weights.unsqueeze(1) @ vecs).squeeze(1)  # [B, 1, H] @ [B, H, D]
 
     def encode_item(self, items: Tensor) -> Tensor:
         """items [B] -> vectors [B, D] of length 1. For an item that is not in the catalogue of the model,
@@ -132,7 +137,13 @@ class TwoTower(nn.Module):
         """users [B], history [B, H] where the model has one -> logits of every item [B, I]."""
         device = self.item_ids.device
         items = torch.arange(len(self.item_ids), device=device)
-        users = torch.as_tensor(users, device=device)
+        users = _as_tensor(users, device)
         if history is not None:
-            history = torch.as_tensor(history, device=device)
+            history = _as_tensor(history, device)
         return self.encode_user(users, history) @ self.encode_item(items).T / self.temperature
+
+
+def _as_tensor(ids: Tensor | np.ndarray, device: torch.device) -> Tensor:
+    if not isinstance(ids, Tensor):
+        ids = torch.tensor(ids)  # a copy: arrays of a data set are read-only
+    return ids.to(device)
