@@ -95,7 +95,7 @@ def train_gmf(
 
 
 def train_mlp(
-    positives: csr_array, seed: int = 0, *, epochs: int = 12, device: str | torch.device = "cpu"
+    positives: csr_array, seed: int = 0, *, epochs: int = 9, device: str | torch.device = "cpu"
 ) -> models.MLP:
     model = _seeded(seed, models.MLP, *positives.shape).to(device)
     fit_pointwise(model, positives, seed, epochs=epochs, lr=5e-3)
@@ -116,7 +116,7 @@ def train_neumf_pretrained(
     seed: int = 0,
     *,
     gmf_epochs: int = 13,
-    mlp_epochs: int = 12,
+    mlp_epochs: int = 9,
     epochs: int = 2,
     device: str | torch.device = "cpu",
 ) -> models.NeuMF:

@@ -80,7 +80,7 @@ def minibatches(
     order = order.to(tensors[0].device)
     for start in range(0, n_rows, batch_size):
         rows = order[start : start + batch_size]
-        yield tuple(tensor[rows] for tensor in tensors)
+        yield tuple(tensor.index_select(0, rows) for tensor in tensors)  # quicker than tensor[rows]
 
 
 def interactions(users: np.ndarray, items: np.ndarray, n_users: int, n_items: int) -> csr_array:
