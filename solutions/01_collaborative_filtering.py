@@ -1240,7 +1240,7 @@ difference = np.array(results["Item-kNN"]) - np.array(results["MF"])
 print("Item-kNN minus MF, fold by fold:", difference.round(4))
 
 # %% [markdown] tags=["solution"]
-# It does not: in every fold MF wins, by nearly the same amount. Some folds hide easier ratings than others, and they do so for all models at once. The interval of each model contains that common part, their *difference* on the same fold does not. Comparing models pair by pair, on the same rows, is far sharper than comparing two intervals. Lab 4
+# It does not: MF wins in every single fold. Some folds hide easier ratings than others, and they do so for all models at once. The interval of each model contains that common part, their *difference* on the same fold does not. Comparing models pair by pair, on the same rows, is far sharper than comparing two intervals. Lab 4
 # makes a test of it.
 
 # %% [markdown]
