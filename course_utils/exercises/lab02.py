@@ -82,7 +82,7 @@ def _check_last_out(args: Args, got: Plain, expected: Plain) -> Complaint | None
     users, times = args["users"], args["timestamps"]
     for name, part in zip(("train", "test"), got.parts, strict=True):
         if (rows := _rows(part, len(users))) is None:
-            kind = f" of dtype {part.array.dtype}" if part.array is not None else ""
+            kind = "" if part.array is None or whole(part) else f" of dtype {part.array.dtype}"
             ask = "What would you put in the brackets of ratings[...] to pick those rows?"
             want = f"row numbers between 0 and {len(users) - 1}"
             return Complaint(f"{name}: got {describe(part)}{kind}", want, ask)
@@ -614,8 +614,8 @@ SAMPLE_NEGATIVES = Exercise(
         Misconception(
             "gives up in silence",
             partial(_sampler_with, choose=_take_any),
-            "When no free item turns up you return one that the user has, and nobody will ever notice. What "
-            "should the caller hear instead?",
+            "For a user who has everything you return something all the same: no negative at all, and nobody "
+            "will notice. What should the caller hear instead?",
         ),
         Misconception(
             "an error without the user",
@@ -845,13 +845,13 @@ def _rank_of_positive(
     higher=np.greater,
     tied=np.equal,
 ):
-    """The reference; with keywords, one thing done otherwise."""
+    """The reference; with keywords, one thing done otherwise. Floats, so that any kind of count is right."""
     others = np.ones(len(scores), dtype=bool)
     if mask_seen:
         others[seen] = False
     others[positive] = itself
     rest = scores[others]
-    return int(higher(rest, scores[positive]).sum()), int(tied(rest, scores[positive]).sum())
+    return float(higher(rest, scores[positive]).sum()), float(tied(rest, scores[positive]).sum())
 
 
 def _rank_cases(rng: np.random.Generator) -> list[Case]:
