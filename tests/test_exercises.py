@@ -463,9 +463,13 @@ def test_changed_arguments_are_noticed(exercise):
                 arg.fill(1)
             if isinstance(arg, torch.Tensor):
                 arg.fill_(1)
+            if isinstance(arg, list):
+                arg.clear()
         return result
 
     before = exercise.draw(0)
+    if all(isinstance(arg, int | float) for arg in before[0].args.values()):
+        pytest.skip("numbers cannot be changed")
     result = run_check(exercise.id, lambda *args, _f=vandal: _f(*args))
     assert not result.passed
     assert repr(exercise.draw(0)[0].args) == repr(before[0].args)
