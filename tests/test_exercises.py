@@ -709,6 +709,10 @@ def test_describe(obj, words):
     assert describe(to_plain(obj)) == words
 
 
+def test_a_list_in_itself_comes_to_an_end():
+    assert describe(to_plain(itself())) == "a list of 1"
+
+
 def test_equal_normalises_both_sides():
     shifted = Equal(normalise=lambda args, got: to_plain(got.array - got.array.mean()))
     a, b = to_plain(np.array([1.0, 2.0])), to_plain(np.array([11.0, 12.0]))

@@ -55,7 +55,7 @@ def to_plain(obj: Any, depth: int = 0) -> Plain:
 
 
 def _numbers(obj: Any, what: str) -> Plain:
-    array = np.array(obj, subok=False)
+    array = np.array(obj)
     if array.dtype.kind not in "biufcSU":
         return Plain(f"{'a number' if what == 'number' else 'an array'} of dtype {array.dtype}")
     return Plain(what, array)
