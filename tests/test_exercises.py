@@ -163,6 +163,24 @@ def test_a_mistake_that_two_declared_mistakes_explain_is_not_named():
     assert "got 2, expected 1, for x=1" in result.message
 
 
+def test_a_known_mistake_is_named_too_when_the_edges_go_wrong_in_another_way():
+    doubled = Misconception("doubled", lambda x: 2 * x, "Twice?")
+    exercise = double_of(misconceptions=(doubled,))
+    cases = exercise.draw(0)
+    result = judge(exercise, cases, observe(exercise, lambda x: 2 * x if x < 2 else np.nan, cases))
+    assert result.misconception == "doubled"
+    only_at_the_edge = judge(exercise, cases, observe(exercise, lambda x: x if x < 2 else 2 * x, cases))
+    assert only_at_the_edge.misconception == ""
+
+
+def test_work_on_paper_is_asked_only_of_a_case_that_is_shown():
+    exercise = double_of(cases=lambda rng: [Case("many", {"x": np.ones(40)})], reference=lambda x: x.sum())
+    cases = exercise.draw(0)
+    message = one_line(judge(exercise, cases, observe(exercise, lambda x: 0.0, cases)).message)
+    assert "an example small enough for paper" in message
+    assert "for this case" not in message
+
+
 def double_of(**changes):
     fields = dict(
         id="9.1", title="", name="f", params=("x",), points=1, minutes=1, difficulty=1, verdict=Equal()

@@ -13,7 +13,7 @@ from course_utils.exercises.declare import Case, Exercise, Misconception
 from course_utils.exercises.guard import SECONDS, fresh_state, quiet
 from course_utils.exercises.observe import Outcome, observe
 from course_utils.exercises.plain import MAX_SHOWN, numbers
-from course_utils.exercises.verdicts import Complaint
+from course_utils.exercises.verdicts import ON_PAPER, ON_PAPER_SMALLER, Complaint
 
 _WIDTH = 100
 _TRUSTED = 60.0  # seconds for the course's own code
@@ -24,7 +24,8 @@ class Result:
     """The verdict on an exercise: the message for the learner, and what a grader counts.
 
     status: "ok", "wrong", "not written" or "refused". passed_cases: one per case, False where it was not
-    reached. misconception: the name of the known mistake, when exactly one explains everything that was seen.
+    reached. misconception: the name of the known mistake, when exactly one explains everything that was seen,
+    or all that was seen in the usual cases where those fail already.
     """
 
     exercise: Exercise
@@ -60,9 +61,14 @@ def judge(exercise: Exercise, cases: list[Case], outcomes: list[Outcome], second
             n = "1 case" if len(cases) == 1 else f"{len(cases)} cases"
             return Result(exercise, "ok", message(exercise, f"ok ({n})"), passed)
         known = recognise(exercise, cases, outcomes, expected)
-    index = passed.index(False)
+        index = passed.index(False)
+        if known is None and not cases[index].edge:  # one mistake, and another or none at the edges
+            usual = sum(not case.edge for case in cases)
+            known = recognise(exercise, cases[:usual], outcomes[:usual], expected[:usual])
     seen = _seen(exercise, cases, passed, complaints[index], index)
     help_text = known.message if known else complaints[index].ask
+    if help_text == ON_PAPER and not show(cases[index].args):
+        help_text = ON_PAPER_SMALLER
     lines = [help_text]
     if outcomes[index].printed:
         lines.append(f"(Your code printed: {outcomes[index].printed})")
@@ -147,7 +153,7 @@ def show(args: dict[str, Any]) -> str:
 def recognise(
     exercise: Exercise, cases: list[Case], outcomes: list[Outcome], expected: list[Outcome]
 ) -> Misconception | None:
-    """The one known mistake that does what the learner's object does in all cases, or None."""
+    """The one known mistake that does what the learner's object does in all these cases, or None."""
     mine, right = traces(exercise, cases, outcomes), traces(exercise, cases, expected)
 
     def explains(known: Misconception) -> bool:

@@ -17,7 +17,15 @@ from course_utils import baselines, losses, metrics, models, splits
 from course_utils.exercises.declare import Case, Exercise, Misconception
 from course_utils.exercises.forward import check_forward, run_forward
 from course_utils.exercises.plain import Plain, describe, numbers, whole
-from course_utils.exercises.verdicts import Complaint, Equal, Property, Trained, misfit, recording
+from course_utils.exercises.verdicts import (
+    Complaint,
+    Equal,
+    Property,
+    Trained,
+    misfit,
+    not_the_results,
+    recording,
+)
 
 Args = dict[str, Any]
 
@@ -49,13 +57,11 @@ def _dense_cases(rng: np.random.Generator) -> list[Case]:
 def _check_dense(args: Args, got: Plain, expected: Plain) -> Complaint | None:
     raw = args["raw_ids"]
     if got.parts is None or len(got.parts) != 2:
-        ask = "What stands in your return line, and in which order?"
-        return Complaint(f"got {describe(got)}", "2 results (indices, ids)", ask)
+        return not_the_results(got, ("indices", "ids"))
     indices, ids = got.parts
     if ids.array is None or ids.array.ndim != 1:
-        return Complaint(
-            f"ids: got {describe(ids)}", "a list or array of ids", "What is raw_ids[0] replaced by?"
-        )
+        ask = "ids[indices] must give raw_ids back: in which form can the ids be read by their position?"
+        return Complaint(f"ids: got {describe(ids)}", "a list or array of ids", ask)
     if problem := misfit(indices, Plain("array", np.zeros(len(raw), int))):
         return Complaint(f"indices: {problem.got}", problem.expected, problem.ask)
     values, table = indices.array, ids.array
@@ -196,8 +202,7 @@ def _split_cases(rng: np.random.Generator) -> list[Case]:
 
 def _check_split(args: Args, got: Plain, expected: Plain) -> Complaint | None:
     if got.parts is None or len(got.parts) != 2:
-        ask = "What stands in your return line, and in which order?"
-        return Complaint(f"got {describe(got)}", "2 results (train, test)", ask)
+        return not_the_results(got, ("train", "test"))
     times = args["timestamps"]
     for name, part in zip(("train", "test"), got.parts, strict=True):
         array = part.array
@@ -267,6 +272,11 @@ def _ties_to_train(timestamps, test_fraction):
     return np.flatnonzero(timestamps <= cut), np.flatnonzero(timestamps > cut)
 
 
+def _sorted_in_place(timestamps, test_fraction):
+    timestamps.sort()
+    return splits.temporal_split(timestamps, test_fraction)
+
+
 def _share_of_time(timestamps, test_fraction):
     first, last = timestamps.min(), timestamps.max()
     return _cut_at(timestamps, first + (1 - test_fraction) * (last - first))
@@ -298,6 +308,12 @@ TEMPORAL_SPLIT = Exercise(
             "file order",
             _file_order,
             "You cut the rows in the order of the file. Is the file sorted by time?",
+        ),
+        Misconception(
+            "sorted in place",
+            _sorted_in_place,
+            "timestamps.sort() sorts the caller's own array, so the rows are no longer where they were. "
+            "How do you sort without moving them?",
         ),
         Misconception(
             "ties divided",
@@ -393,6 +409,17 @@ RMSE = Exercise(
             "no root",
             lambda p, r: np.mean((p - r) ** 2),
             "That is the mean of the squared errors, in squared stars. What brings it back to stars?",
+        ),
+        Misconception(
+            "halved, not rooted",
+            lambda p, r: np.mean((p - r) ** 2) / 2,
+            "That is half of the mean squared error. Did you write ** 1/2? Which does Python work out "
+            "first there, the power or the division?",
+        ),
+        Misconception(
+            "root of the number only",
+            lambda p, r: np.sum((p - r) ** 2) / np.sqrt(len(p)),
+            "You took the root of the number of ratings alone. Of which quantity should the root be taken?",
         ),
         Misconception(
             "absolute errors",
@@ -638,6 +665,7 @@ def _similarity_with(
     shrinkage,
     *,
     co_rated=True,
+    both_lengths=True,
     cosine=True,
     guarded=True,
     centre=False,
@@ -649,7 +677,7 @@ def _similarity_with(
     if centre:
         residuals = (residuals - residuals.sum(0) / np.maximum(rated.sum(0), 1)) * rated
     squares = (residuals**2).T @ (rated if co_rated else np.ones_like(rated))
-    dots, lengths = residuals.T @ residuals, np.sqrt(squares * squares.T)
+    dots, lengths = residuals.T @ residuals, np.sqrt(squares * (squares.T if both_lengths else squares))
     if not cosine:
         lengths = np.ones_like(lengths)
     similarity = np.divide(dots, lengths, out=np.zeros_like(dots), where=(lengths > 0) if guarded else True)
@@ -679,6 +707,20 @@ ITEM_SIMILARITY = Exercise(
             partial(_similarity_with, co_rated=False),
             "Your dot products are over the users who rated both, your lengths over everybody who rated "
             "one. Which users should the two lengths be about?",
+        ),
+        Misconception(
+            "one length twice",
+            partial(_similarity_with, both_lengths=False),
+            "Your table says something else of items 0 and 1 than of items 1 and 0. Whose two lengths "
+            "stand below the line?",
+        ),
+        Misconception(
+            "True counted once",
+            partial(
+                _similarity_with, weight=lambda n, shrinkage: (n > 0) / np.maximum((n > 0) + shrinkage, 1)
+            ),
+            "Every pair is shrunk as if one user had rated both: True and True, added up, is still True. "
+            "What must rated become before a product of it can count?",
         ),
         Misconception(
             "no shrinkage",
@@ -796,6 +838,7 @@ def _knn_with(
     late=False,
     negative=False,
     farthest=False,
+    size=lambda s: s,
     predict=lambda s, x, k: (s * x).sum() / s.sum() if len(s) else 0.0,
 ):
     """knn_predict with one thing done otherwise."""
@@ -807,11 +850,15 @@ def _knn_with(
         candidates = candidates[rated[user, candidates]]
     if not negative:
         candidates = candidates[row[candidates] > 0]
-    order = np.argsort(row[candidates]) if farthest else np.argsort(-row[candidates])
+    order = np.argsort(size(row[candidates]) if farthest else -size(row[candidates]))
     nearest = candidates[order][:k]
     if late:
         nearest = nearest[rated[user, nearest]]
     return predict(row[nearest], residuals[user, nearest], k)
+
+
+def _over_sizes(s, x, k):
+    return (s * x).sum() / np.abs(s).sum() if len(s) else 0.0
 
 
 def _other_users(similarity, residuals, rated, user, item, k):
@@ -854,6 +901,18 @@ KNN_PREDICT = Exercise(
             partial(_knn_with, negative=True),
             "Neighbours with a negative similarity take part, and in the sum below they cancel the others. "
             "Which neighbours does the formula keep?",
+        ),
+        Misconception(
+            "opposites, nearest first",
+            partial(_knn_with, negative=True, predict=_over_sizes),
+            "Neighbours with a negative similarity take part, turned round. That is another known formula. "
+            "Which neighbours does the one above keep?",
+        ),
+        Misconception(
+            "opposites, strongest first",
+            partial(_knn_with, negative=True, size=np.abs, predict=_over_sizes),
+            "Neighbours that are strongly unlike take places among the k, turned round. That is another "
+            "known formula. Which neighbours does the one above keep?",
         ),
         Misconception(
             "least similar",
@@ -920,9 +979,11 @@ def _sgd_step(
     decay=None,
     sequential=False,
     own_vector=False,
+    summed=True,
 ):
     """The reference; with keywords, one thing done otherwise."""
-    prediction = with_mean * mean + biases * (user_bias + item_bias) + dot * user_vec @ item_vec
+    match = user_vec @ item_vec if summed else user_vec * item_vec
+    prediction = with_mean * mean + biases * (user_bias + item_bias) + dot * match
     error = rating - prediction
     pull = lr * reg if decay is None else decay(lr, reg)
     step = sign * factor * lr * error
@@ -937,6 +998,11 @@ def _in_place(user_vec, item_vec, user_bias, item_bias, mean, rating, lr, reg):
     new_user, new_item, *biases = _sgd_step(user_vec, item_vec, user_bias, item_bias, mean, rating, lr, reg)
     user_vec[:], item_vec[:] = new_user, new_item
     return user_vec, item_vec, *biases
+
+
+def _changes_only(user_vec, item_vec, user_bias, item_bias, *numbers_):
+    old = user_vec, item_vec, user_bias, item_bias
+    return tuple(new - before for new, before in zip(_sgd_step(*old, *numbers_), old, strict=True))
 
 
 def _in_place_one_by_one(user_vec, item_vec, user_bias, item_bias, mean, rating, lr, reg):
@@ -1049,6 +1115,23 @@ SGD_STEP = Exercise(
             partial(_sgd_step, with_mean=False),
             "Your error is that of a prediction that does not start from the mean. How large is a typical "
             "rating, and how large is a typical dot product?",
+        ),
+        Misconception(
+            "dot product alone",
+            partial(_sgd_step, biases=False, with_mean=False),
+            "Your error is that of a prediction by the two vectors alone. Of which four parts does the "
+            "prediction consist?",
+        ),
+        Misconception(
+            "product not summed",
+            partial(_sgd_step, summed=False),
+            "Your error is an array with one number per factor, but a rating is a single number. What "
+            "turns two vectors into one number?",
+        ),
+        Misconception(
+            "changes only",
+            _changes_only,
+            "Those are the changes alone. What does the docstring want back: a change, or the new value?",
         ),
         Misconception(
             "own vector",
@@ -1164,6 +1247,12 @@ FORWARD = Exercise(
                 lambda m, u, i: (m.user_emb(u) * m.item_emb(i)).sum(0) + _biases(m, u, i) + m.global_bias,
             ),
             "You summed over the batch, not over the factors. Which axis of [B, D] should be left?",
+        ),
+        Misconception(
+            "sum over everything",
+            _mf(lambda m, u, i: (m.user_emb(u) * m.item_emb(i)).sum() + _biases(m, u, i) + m.global_bias),
+            "You summed over the factors and over the batch, so that every pair gets the same number. "
+            "Which axis of [B, D] should be left?",
         ),
         Misconception(
             "mean over factors",

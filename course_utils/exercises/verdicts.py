@@ -10,6 +10,13 @@ import numpy as np
 
 from course_utils.exercises.plain import Plain, close, describe, numbers, pair, same, whole
 
+NO_RETURN = "Does every path through your function end in a return with a value?"
+ON_PAPER = "Work it out on paper for this case, then print your steps: which is the first that differs?"
+ON_PAPER_SMALLER = (
+    "Print your steps for an example small enough for paper, as the one worked out by hand in the lab: "
+    "which is the first that differs?"
+)
+
 
 @dataclass(frozen=True)
 class Complaint:
@@ -26,15 +33,18 @@ def compare(
     """The first difference: kind, then shape, dtype, nan, values. names are those of the parts."""
     if expected.parts is not None and len(names) == len(expected.parts):
         if got.parts is None or len(got.parts) != len(names):
-            want = f"{len(names)} results ({', '.join(names)})"
-            return Complaint(
-                f"got {describe(got)}", want, "What stands in your return line, and in which order?"
-            )
+            return not_the_results(got, names)
         for name, part, wanted in zip(names, got.parts, expected.parts, strict=True):
             if problem := compare(part, wanted, (), rtol, atol):
                 return Complaint(f"{name}: {problem.got}", problem.expected, problem.ask)
         return None
     return misfit(got, expected) or _values(got, expected, rtol, atol)
+
+
+def not_the_results(got: Plain, names: tuple[str, ...]) -> Complaint:
+    """Something else came back than the results of these names."""
+    ask = NO_RETURN if got.what == "None" else "What stands in your return line, and in which order?"
+    return Complaint(f"got {describe(got)}", f"{len(names)} results ({', '.join(names)})", ask)
 
 
 def misfit(got: Plain, expected: Plain) -> Complaint | None:
@@ -47,7 +57,7 @@ def _shape(got: Plain, expected: Plain) -> Complaint | None:
     want = "a single number" if shape == () else f"shape {list(shape)}"
     if got.array is None:
         ask = {
-            "None": "Does every path through your function end in a return with a value?",
+            "None": NO_RETURN,
             "list": "Do all rows have the same length, and is everything in it a number?",
         }.get(got.what, "How do you turn it into numbers before you return it?")
         return Complaint(f"got {describe(got)}", want if shape == () else f"numbers of {want}", ask)
@@ -78,7 +88,7 @@ def _values(got: Plain, expected: Plain, rtol: float, atol: float) -> Complaint 
     if not wrong.any():
         return None
     finite = np.isfinite(got.array) | ~np.isfinite(expected.array)
-    ask = "Work it out on paper for this case, then print your steps: which is the first that differs?"
+    ask = ON_PAPER
     if not finite.all():
         wrong, ask = ~finite, "Which division here has nothing to divide by, or which value is missing?"
     if got.array.size <= 6:
@@ -174,9 +184,9 @@ class Trained:
         ):
             mean = Plain("number", np.average(batch_losses, weights=sizes))
             if problem := compare(epoch.returned, mean, (), self.rtol, self.atol):
-                return Complaint(
-                    f"trained right, but {problem.got} as the loss of epoch {number}", *_tail(problem)
-                )
+                ask = "Is the loss of a batch taken before its step, and for how many rows does it stand?"
+                seen = f"trained right, but {problem.got} as the loss of epoch {number}"
+                return Complaint(seen, problem.expected, ask if problem.ask == ON_PAPER else problem.ask)
         return None
 
     def _moved(self, parameters: np.ndarray, right: np.ndarray, start: np.ndarray) -> Complaint:
@@ -262,10 +272,6 @@ def _by_epoch(losses: np.ndarray, epochs: list[Epoch]) -> list[tuple[np.ndarray,
     return list(zip(np.split(losses, ends[:-1]), sizes, strict=True))
 
 
-def _tail(problem: Complaint) -> tuple[str, str]:
-    return problem.expected, problem.ask
-
-
 def _coverage(batches: tuple[np.ndarray, ...], n: int, size: int, epoch: int) -> Complaint | None:
     rows = np.concatenate(batches) if batches else np.zeros(0, int)
     if (rows < 0).any():
@@ -276,10 +282,12 @@ def _coverage(batches: tuple[np.ndarray, ...], n: int, size: int, epoch: int) ->
     if (counts != 1).any():
         never, often = int((counts == 0).sum()), int((counts > 1).sum())
         seen = " and ".join(
-            [f"{never} of {n} rows never"] * (never > 0) + [f"{often} more than once"] * (often > 0)
+            [f"left out {never} of {n} rows"] * (never > 0)
+            + [f"predicted {often} of {n} rows more than once"] * (often > 0)
         )
         ask = "Which rows does each batch take, and which are left at the end?"
-        return Complaint(f"in epoch {epoch}, predicted {seen} with gradients on", "each row once", ask)
+        wanted_once = "each row to be predicted once with gradients on"
+        return Complaint(f"in epoch {epoch}, {seen}", wanted_once, ask)
     sizes = [len(batch) for batch in batches]
     wanted = [size] * (n // size) + [n % size] * (n % size > 0)
     if sizes != wanted:
