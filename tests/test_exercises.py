@@ -209,6 +209,15 @@ def test_another_not_implemented_error_is_an_error_like_any_other():
     assert "raised NotImplementedError: later at line" in one_line(run_check("1.3", unfinished).message)
 
 
+def test_an_unknown_name_is_asked_about_as_a_name():
+    def misspelt(predictions, ratings):
+        return predictions - rating  # noqa: F821
+
+    message = one_line(run_check("1.3", misspelt).message)
+    assert "raised NameError: name 'rating' is not defined" in message
+    assert "Where does that name get its value" in message
+
+
 @each
 def test_package_object_is_refused(exercise):
     function = exercise.reference

@@ -112,6 +112,8 @@ def _complaint(
     if got.status == "raised":
         text = f"{got.error}: {got.text}" if got.text else got.error
         ask = "Try that line in a cell of its own, with small inputs: what are the shapes and types there?"
+        if got.error in ("NameError", "UnboundLocalError"):
+            ask = "Where does that name get its value: among the arguments, or on a line before this one?"
         return Complaint(f"raised {text}{at}", "an answer", ask)
     if problem := exercise.verdict.complaint(case.args, got.value, expected.value):
         return problem
