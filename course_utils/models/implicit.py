@@ -187,12 +187,18 @@ class HistoryNeuMF(NeuMF):
 
     def forward(self, users: Tensor, items: Tensor, history: Tensor) -> Tensor:
         """users [B], items [B], history [B, H] -> logits [B]."""
+        return self._logits(users, items, *self._past(history))
+
+    def _past(self, history: Tensor) -> tuple[Tensor, Tensor]:
+        """history [B, H] -> its mean vectors [B, D] in the GMF part and in the MLP part."""
         history = history + 1  # row 0 of the history embeddings stands for "no item" and does not count
         if self.training and self.history_dropout > 0:
             history = history * (torch.rand(history.shape, device=history.device) >= self.history_dropout)
-        gmf = (self.gmf_user(users) + self.gmf_history(history)) * self.gmf_item(items)  # [B, D]
-        vecs = [self.mlp_user(users), self.mlp_item(items), self.mlp_history(history)]
-        mlp = self.tower(torch.cat(vecs, dim=-1))
+        return self.gmf_history(history), self.mlp_history(history)
+
+    def _logits(self, users: Tensor, items: Tensor, gmf_past: Tensor, mlp_past: Tensor) -> Tensor:
+        gmf = (self.gmf_user(users) + gmf_past) * self.gmf_item(items)  # [B, D]
+        mlp = self.tower(torch.cat([self.mlp_user(users), self.mlp_item(items), mlp_past], dim=-1))
         return self.output(torch.cat([gmf, mlp], dim=-1)).squeeze(-1)
 
     def predict(self, users: Tensor, items: Tensor, history: Tensor) -> Tensor:
@@ -204,9 +210,11 @@ class HistoryNeuMF(NeuMF):
         device = self.output.weight.device
         items = torch.arange(self.n_items, device=device)
         users, history = torch.as_tensor(users, device=device), torch.as_tensor(history, device=device)
-        pairs = zip(users, history, strict=True)
         n = self.n_items
-        return torch.stack([self(user.expand(n), items, recent.expand(n, -1)) for user, recent in pairs])
+        logits = []
+        for user, *past in zip(users, *self._past(history), strict=True):
+            logits.append(self._logits(user.expand(n), items, *(vec.expand(n, -1) for vec in past)))
+        return torch.stack(logits)
 
 
 def _history_embedding(n_items: int, dim: int) -> nn.EmbeddingBag:
