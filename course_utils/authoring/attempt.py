@@ -45,6 +45,8 @@ def _execute(shell: InteractiveShell, source: str) -> str:
     """Run one cell; what it raised, in a few words, or ""."""
     result = shell.run_cell(source)
     error = result.error_before_exec or result.error_in_exec
+    if isinstance(error, SyntaxError):  # without the cell's made-up file name
+        error = type(error)(f"{error.msg} (line {error.lineno})")
     return f"the cell raised {type(error).__name__}: {error}" if error else ""
 
 
