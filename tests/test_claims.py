@@ -191,13 +191,11 @@ def test_the_prediction_interval_by_hand():
     values = [1.0] * 5 + [3.0] * 5
     lo, hi = claims.prediction_interval(values)
     assert (lo, hi) == pytest.approx((2 - 5 * 1.0540926, 2 + 5 * 1.0540926))
-    lo, hi = claims.prediction_interval(values, runs=4)  # half as wide
-    assert (lo, hi) == pytest.approx((2 - 2.5 * 1.0540926, 2 + 2.5 * 1.0540926))
     assert statistics.stdev(values) == pytest.approx(1.0540926)
+    # the same figure with every seed: only the last digits may differ on another processor
+    assert claims.prediction_interval([0.4085] * 10) == pytest.approx((0.408, 0.409))
 
 
 def test_too_few_seeds_give_no_band():
     with pytest.raises(ValueError, match="9 values: at least 10"):
         claims.prediction_interval([1.0, 2.0] * 4 + [1.0])
-    with pytest.raises(ValueError, match="runs=0"):
-        claims.prediction_interval([1.0, 2.0] * 5, runs=0)

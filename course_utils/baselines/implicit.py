@@ -55,8 +55,8 @@ def fit_popularity(positives: csr_array) -> Popularity:
 def fit_item_knn(positives: csr_array, k: int = 100) -> ItemWeights:
     """Item-based nearest neighbours: cosine of the columns, only the k most similar items of each kept.
 
-    An item is scored by those of its own k neighbours that the user has. Which of several items tied at
-    place k is kept is left open.
+    An item is scored by those of its own k neighbours that the user has. Of several items tied at place k
+    the one with the lowest number is kept, so that the result is the same on every processor.
     """
     if k < 1:
         raise ValueError(f"k={k}: must be at least 1")
@@ -64,10 +64,8 @@ def fit_item_knn(positives: csr_array, k: int = 100) -> ItemWeights:
     lengths = np.sqrt(np.outer(both.diagonal(), both.diagonal()))
     cosine = np.divide(both, lengths, out=np.zeros_like(both), where=lengths > 0)
     np.fill_diagonal(cosine, 0)
-    n_dropped = len(cosine) - k
-    if n_dropped > 0:
-        dropped = np.argpartition(cosine, n_dropped - 1, axis=0)[:n_dropped]  # the least similar, by column
-        np.put_along_axis(cosine, dropped, 0, axis=0)
+    dropped = np.argsort(-cosine, axis=0, kind="stable")[k:]  # the least similar, by column
+    np.put_along_axis(cosine, dropped, 0, axis=0)
     return ItemWeights(positives, cosine)
 
 
