@@ -24,6 +24,11 @@ from course_utils.exercises.verdicts import Complaint, Equal, Property, compare,
 Args = dict[str, Any]
 
 
+def _float(values: Any) -> torch.Tensor:
+    """float32, whatever the default of the notebook is."""
+    return torch.tensor(values, dtype=torch.float32)
+
+
 # ---- 3.1 multi_hot ----
 
 _WORDS = (
@@ -239,7 +244,7 @@ def _tower_cases(rng: np.random.Generator) -> list[Case]:
         return {
             "sizes": {"n_features": n_features, "dim": dim, "hidden": hidden},
             "weights": weights,
-            "features": torch.tensor(values, dtype=torch.float32),
+            "features": _float(values),
         }
 
     # [1, 0] -> [1, 1] -> [1, 2] -> LayerNorm [-1, 1] / 2 + 3.5 = [3, 4] -> [.6, .8]
@@ -254,7 +259,7 @@ def _tower_cases(rng: np.random.Generator) -> list[Case]:
             "norm.weight": np.full(2, 0.5),
             "norm.bias": np.full(2, 3.5),
         },
-        "features": torch.eye(2),
+        "features": _float(np.eye(2)),
     }
     words = (
         "features [1, 0] and [0, 1], hidden weights [[1, 2], [1, -1]], output weights [[1, 0], [0, 2]], no "
@@ -424,7 +429,7 @@ def _loss_verdict() -> Property:
 
 
 def _unit(vecs: np.ndarray) -> torch.Tensor:
-    return torch.tensor(vecs / np.linalg.norm(vecs, axis=1, keepdims=True), dtype=torch.float32)
+    return _float(vecs / np.linalg.norm(vecs, axis=1, keepdims=True))
 
 
 def _batch(rng: np.random.Generator, batch: int, dim: int, temperature: float, noise: float = 1.0) -> Args:
@@ -436,19 +441,21 @@ def _batch(rng: np.random.Generator, batch: int, dim: int, temperature: float, n
 
 def _hand_batch() -> Args:
     return {
-        "user_vecs": torch.tensor([[1.0, 0.0], [0.0, 1.0]]),
-        "item_vecs": torch.tensor([[0.6, 0.8], [0.0, 1.0]]),
+        "user_vecs": _float([[1, 0], [0, 1]]),
+        "item_vecs": _float([[0.6, 0.8], [0, 1]]),
         "temperature": 0.5,
     }
 
 
 def _in_batch_cases(rng: np.random.Generator) -> list[Case]:
+    cold = _batch(rng, 5, 8, 0.01, noise=0.05)
+    cold["item_vecs"] = cold["item_vecs"][[1, 0, 2, 3, 4]]  # two users are wrong, so there is a gradient
     return [
         Case("two users and their items", _hand_batch()),
         Case("a batch of 6", _batch(rng, 6, 4, 0.2)),
         Case("a batch of 40", _batch(rng, 40, 8, 0.1)),
         Case("a batch of one, which has no negatives", _batch(rng, 1, 3, 0.3), edge=True),
-        Case("a very low temperature", _batch(rng, 5, 8, 0.01, noise=0.05), edge=True),
+        Case("a very low temperature", cold, edge=True),
     ]
 
 
@@ -580,12 +587,11 @@ IN_BATCH_LOSS = Exercise(
 def _logq_cases(rng: np.random.Generator) -> list[Case]:
     def random(batch, dim, temperature):
         shares = rng.dirichlet(np.full(batch, 1.5)) * 0.5 + 1e-3
-        log_q = torch.tensor(np.log(shares), dtype=torch.float32)
-        return _batch(rng, batch, dim, temperature) | {"log_q": log_q}
+        return _batch(rng, batch, dim, temperature) | {"log_q": _float(np.log(shares))}
 
-    level = {"log_q": torch.full((5,), float(np.log(rng.uniform(0.001, 0.1))))}
+    level = {"log_q": _float(np.full(5, np.log(rng.uniform(0.001, 0.1))))}
     return [
-        Case("two users and their items", _hand_batch() | {"log_q": torch.tensor([-1.0, -3.0])}),
+        Case("two users and their items", _hand_batch() | {"log_q": _float([-1, -3])}),
         Case("a batch of 6", random(6, 4, 0.3)),
         Case("a batch of 40", random(40, 8, 0.2)),
         Case("items that are all equally popular", _batch(rng, 5, 4, 0.2) | level, edge=True),
@@ -707,10 +713,10 @@ def _mask_cases(rng: np.random.Generator) -> list[Case]:
     def random(items):
         items = rng.permutation(np.array(items)) * 7 + rng.integers(100)
         logits = rng.normal(0, 5, (len(items), len(items)))
-        return {"logits": torch.tensor(logits, dtype=torch.float32), "items": torch.tensor(items)}
+        return {"logits": _float(logits), "items": torch.tensor(items)}
 
     hand = {
-        "logits": torch.tensor([[5.0, 1.0, 4.0], [2.0, 6.0, 1.0], [3.0, 2.0, 7.0]]),
+        "logits": _float([[5, 1, 4], [2, 6, 1], [3, 2, 7]]),
         "items": torch.tensor([8, 3, 8]),
     }
     return [

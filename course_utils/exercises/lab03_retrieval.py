@@ -683,7 +683,7 @@ def _encoder(id_table: np.ndarray, content_table: np.ndarray) -> Callable:
 def _cold_cases(rng: np.random.Generator) -> list[Case]:
     def random(n_users, dim, columns, n_columns):
         """A film that has these columns; every row of the id table, the one for unknown too, has numbers."""
-        content = torch.zeros(n_columns)
+        content = torch.zeros(n_columns, dtype=torch.float32)
         content[list(columns)] = 1
         tower = {
             "id_table": rng.normal(0, 0.8, (n_columns + 3, dim)),
@@ -694,8 +694,8 @@ def _cold_cases(rng: np.random.Generator) -> list[Case]:
 
     # row 0 + column 1: [1, 0] + [2, 4] = [3, 4] -> [.6, .8]
     hand = {
-        "user_vecs": torch.eye(2),
-        "content": torch.tensor([0.0, 1.0]),
+        "user_vecs": torch.eye(2, dtype=torch.float32),
+        "content": torch.tensor([0, 1], dtype=torch.float32),
         "item_tower": {
             "id_table": np.array([[1.0, 0.0], [-5.0, 0.0], [-2.0, -3.0]]),
             "content_table": np.array([[1.0, -1.0], [2.0, 4.0]]),
