@@ -653,7 +653,7 @@ for name, model in {"GMF": gmf, "MLP": mlp, "NeuMF from scratch": scratch}.items
 # **What do you see?** The network alone, the weighted dot product alone, and both together. Put EASE next to them.
 
 # %% [markdown] tags=["solution"]
-# The MLP alone is the weakest: learning to multiply from examples is hard ([Rendle et al., 2020](https://arxiv.org/abs/2005.09683)). GMF, hardly more than matrix factorization, but with a little weight decay, is ahead of everything so far. And NeuMF, which contains both, does not get past its own half when it is trained from random numbers: the two halves disturb each other on the way. (Recorded over ten seeds in section 7.)
+# The MLP alone is the weakest: learning to multiply from examples is hard ([Rendle et al., 2020](https://arxiv.org/abs/2005.09683)). GMF, hardly more than matrix factorization, but with a little weight decay, is level with the best of the simple methods. And NeuMF, which contains both, does not get past its own half when it is trained from random numbers: the two halves disturb each other on the way. (Recorded over ten seeds in section 7.)
 
 # %% [markdown]
 # ### A loss for rankings: BPR
@@ -788,7 +788,7 @@ claim("leak-gain-hr10", np.mean(leaky) - np.mean(honest), control=abs(honest[-1]
 # %%
 bars = {name: results[name]["HR@10"] for name in ["EASE", "GMF", "NeuMF"]}
 bars |= {"plain GMF": np.mean(honest), "plain GMF + leak": np.mean(leaky)}
-plots.bars(bars, "HR@10, 1+99 in expectation", title="The best model of this lab is a mistake")
+plots.bars(bars, "HR@10, 1+99 in expectation", title="The best model so far is a mistake")
 plt.show()
 
 # %% [markdown]
