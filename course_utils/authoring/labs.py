@@ -94,9 +94,3 @@ def exercise_of(cell: dict) -> str | None:
 def check_of(cell: dict) -> str | None:
     """The exercise that this cell checks, or None."""
     return cell["metadata"].get("course", {}).get("check")
-
-
-def defined_name(source: str) -> str | None:
-    """The first function or class that a cell defines at its top level."""
-    found = DEFINITION.search(source)
-    return found and found.group(1)
