@@ -133,7 +133,22 @@ def leave_last_out(
         if items is None or len(items) != len(users):
             raise ValueError("ties='highest item' needs items, as many as users")
         place = np.asarray(items)
-    order = np.lexsort((place, timestamps, users))
+    return _leave_two_out(users, np.lexsort((place, timestamps, users)))
+
+
+def leave_random_out(users: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each user one random row as test and another as validation -> (train, validation, test).
+
+    users [R]. A user with fewer than three rows keeps them all in the training part. What the user did
+    after the test row is in training: compare with `leave_last_out` before trusting a figure.
+    """
+    users = np.asarray(users)
+    place = np.random.default_rng(seed).permutation(len(users))
+    return _leave_two_out(users, np.lexsort((place, users)))
+
+
+def _leave_two_out(users: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """order: rows by user. Each user's last of them is test, the one before it validation."""
     _, starts, counts = np.unique(users[order], return_index=True, return_counts=True)
     ends = (starts + counts)[counts >= 3]
     validation, test = order[ends - 2], order[ends - 1]

@@ -285,3 +285,27 @@ def test_leave_last_out_errors():
         splits.leave_last_out([0], [0], ties="highest item")
     with pytest.raises(ValueError, match="2 users but 1 timestamps"):
         splits.leave_last_out([0, 1], [0])
+
+
+# leave_random_out
+
+
+@given(st.lists(st.integers(0, 6), max_size=50), st.integers(0, 5))
+def test_leave_random_out_parts(rows, seed):
+    users = np.array(rows, dtype=np.int64)
+    train, validation, test = splits.leave_random_out(users, seed)
+    assert sorted([*train, *validation, *test]) == list(range(len(rows)))
+    for part in (train, validation, test):
+        assert part.dtype == np.int64
+        assert (np.diff(part) > 0).all()
+    large = sorted(user for user, count in Counter(rows).items() if count >= 3)
+    assert sorted(users[test]) == sorted(users[validation]) == large
+
+
+def test_leave_random_out_is_fair_and_seeded():
+    # 3,000 users with 4 rows: each place is drawn for 750, sd sqrt(3000 * 1/4 * 3/4) = 23.7
+    users = np.repeat(np.arange(3000), 4)
+    first, again, other = (splits.leave_random_out(users, seed) for seed in (0, 0, 1))
+    assert first[2].tolist() == again[2].tolist() != other[2].tolist()
+    for part in first[1:]:
+        assert (np.abs(np.bincount(part % 4, minlength=4) - 750) < 5 * 23.7).all()
