@@ -1,4 +1,4 @@
-"""What is wrong with a model or its vectors."""
+"""Whether vectors have collapsed."""
 
 from __future__ import annotations
 
