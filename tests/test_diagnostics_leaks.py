@@ -35,13 +35,19 @@ def test_shared_pairs_equal_a_plain_count(train, test):
     assert numbers(diagnostics.shared_pairs(*columns[0], *columns[1])) == sum(row in train for row in test)
 
 
+def test_pairs_are_told_apart_whatever_their_items():
+    assert numbers(diagnostics.shared_pairs([0], [3], [3], [0])) == 0
+    assert numbers(diagnostics.shared_pairs([3], [0], [0], [3])) == 0
+    assert numbers(diagnostics.shared_pairs([], [], [0], [3])) == 0
+
+
 # future_in_training
 
 
 def test_future_by_hand():
     # user 0 is tested at 20: its row of the same moment is no future. User 1 at 20: the row at 30 is.
-    # Of user 2's test rows, at 70 and 40, the earliest counts: the row at 50 is later. User 9 has none.
-    found = diagnostics.future_in_training(TRAIN_USERS, TRAIN_TIMES, [0, 1, 2, 2, 9], [20, 20, 70, 40, 0])
+    # Of user 2's test rows, at 40 and 70, the earliest counts: the row at 50 is later. User 9 has none.
+    found = diagnostics.future_in_training(TRAIN_USERS, TRAIN_TIMES, [0, 1, 2, 2, 9], [20, 20, 40, 70, 0])
     assert numbers(found) == 2
     assert found.what == "2 of 5 training rows are later than a test row of their user"
     assert numbers(diagnostics.future_in_training(TRAIN_USERS, TRAIN_TIMES, [0, 1], [20, 30])) == 0
@@ -104,7 +110,7 @@ def test_too_good_by_hand():
     odd = result([1, 1, 0.5, 0.25], mrr=[0.5, 1, 0.4, 0.1])  # .6875 against .5; two users are ranked better
     found = diagnostics.too_good(odd, baseline)
     assert numbers(found) == 2
-    assert found.what == "HR@10 0.688 is +0.188 from the baseline, credible up to +0.15"
+    assert found.what == "HR@10 0.688 is +0.188 from the baseline; +0.15 is credible"
     assert numbers(diagnostics.too_good(odd, baseline, margin=0.2)) == 0
     assert numbers(diagnostics.too_good(baseline, odd)) == 0
     assert numbers(diagnostics.too_good(result([1, 1]), result([0.5, 0.5]), margin=0.5)) == 0  # just at it

@@ -120,5 +120,5 @@ def too_good(result: LeaveOneOut, baseline: LeaveOneOut, margin: float = 0.15) -
         raise ValueError(f"k, n_neg and number of users are {ours} and {theirs}: must be the same")
     ahead = result.mean() - baseline.mean()
     n = int((result.mrr > baseline.mrr).sum()) if ahead > margin else 0
-    what = f"HR@{result.k} {result.mean():.3f} is {ahead:+.3f} from the baseline, credible up to {margin:+.2f}"
+    what = f"HR@{result.k} {result.mean():.3f} is {ahead:+.3f} from the baseline; {margin:+.2f} is credible"
     return Finding("too_good", ahead > margin, n, what)
