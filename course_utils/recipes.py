@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from course_utils import losses, models, sampling, training
+from course_utils.data import Ratings
 from course_utils.features import Features
 
 BATCH_SIZE = 2048
@@ -34,7 +35,15 @@ def _rows(positives: csr_array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit(
-    model, loss_fn, fresh, seed: int, epochs: int, lr: float, weight_decay: float = 0.0, scheduler=None
+    model,
+    loss_fn,
+    train,
+    seed: int,
+    epochs: int,
+    lr: float,
+    weight_decay: float = 0.0,
+    scheduler=None,
+    batch_size: int = BATCH_SIZE,
 ) -> None:
     """Adam; scheduler: from the optimizer to the scheduler of its learning rate."""
     # fused: one pass over the weights
@@ -43,13 +52,29 @@ def _fit(
         model,
         optimizer,
         loss_fn,
-        fresh,
+        train,
         epochs=epochs,
-        batch_size=BATCH_SIZE,
+        batch_size=batch_size,
         scheduler=scheduler and scheduler(optimizer),
         seed=seed,
         progress=False,
     )
+
+
+def train_mf(
+    ratings: Ratings, seed: int = 0, *, epochs: int = 60, device: str | torch.device = "cpu"
+) -> models.MatrixFactorization:
+    """The model of stars of Lab 1, on all rows of ratings (`ml.take(train_rows)`)."""
+    shape = ratings.n_users, ratings.n_items
+    model = _seeded(seed, models.MatrixFactorization, *shape, mean=ratings.ratings.mean()).to(device)
+    dataset = sampling.MovieLensDataset.from_ratings(ratings)
+    train = tuple(column.to(device) for column in (dataset.users, dataset.items, dataset.ratings))
+
+    def loss_fn(model: nn.Module, users: Tensor, items: Tensor, stars: Tensor) -> Tensor:
+        return losses.mse(model(users, items), stars)
+
+    _fit(model, loss_fn, train, seed, epochs, lr=1e-3, weight_decay=3e-4, batch_size=1024)
+    return model
 
 
 def fit_pointwise(
