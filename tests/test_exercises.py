@@ -241,10 +241,29 @@ def test_package_functions_of_the_lab_are_refused_by_their_name():
     assert run_check("1.7", models.MatrixFactorization).status == "refused"
 
 
-def test_unknown_id_lists_those_that_exist():
-    with pytest.raises(KeyError) as caught:
+def test_unknown_id_lists_those_that_exist(capsys, monkeypatch):
+    check("1.99", print)
+    assert capsys.readouterr().out.startswith("exercise '1.99': must be one of 1.1, 1.2, 1.3")
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    with pytest.raises(KeyError, match="must be one of"):
         check("1.99", print)
-    assert str(caught.value).startswith("exercise '1.99': must be one of 1.1, 1.2, 1.3")
+
+
+@pytest.mark.parametrize("number", [1.3, 3, None])
+def test_an_id_that_is_no_text_is_told_to_be_one(number, capsys):
+    check(number, print)
+    assert capsys.readouterr().out == f'exercise {number}: the id is a text, in quotes, as "1.3"\n'
+
+
+def test_a_cut_by_interpolated_quantile_is_told_from_the_stated_position():
+    # (1 - .3) * 7 = 4.9: position 4, so four rows are earlier; the quantile lies at 4.2, behind a fifth row.
+    by_quantile = run_check("1.2", lambda times, f: split_at(times, np.quantile(times, 1 - f)))
+    assert by_quantile.misconception == "interpolated quantile"
+    assert run_check("1.2", lambda times, f: split_at(times, np.sort(times)[int((1 - f) * len(times))])).passed
+
+
+def split_at(times, cut):
+    return np.flatnonzero(times < cut), np.flatnonzero(times >= cut)
 
 
 # ---- whatever is handed in ----

@@ -197,6 +197,7 @@ def _split_cases(rng: np.random.Generator) -> list[Case]:
             at(np.arange(11) * 10 + rng.integers(0, 9, 11), 0.2),
             edge=True,
         ),
+        Case("position 4 of seven rows", at(np.arange(7) * 10 + rng.integers(0, 9, 7), 0.3), edge=True),
     ]
 
 
@@ -292,6 +293,10 @@ def _rounded_up(timestamps, test_fraction):
     return _cut_at(timestamps, np.sort(timestamps)[n - int(test_fraction * n)])
 
 
+def _quantile(timestamps, test_fraction):
+    return _cut_at(timestamps, np.quantile(timestamps, 1 - test_fraction))
+
+
 TEMPORAL_SPLIT = Exercise(
     id="1.2",
     title="A split in time",
@@ -367,6 +372,12 @@ TEMPORAL_SPLIT = Exercise(
             _rounded_up,
             "Your cut is one row too late here. What does the docstring do with a position that is not a "
             "whole number?",
+        ),
+        Misconception(
+            "interpolated quantile",
+            _quantile,
+            "np.quantile puts the cut between two timestamps, at a share of the way from the first row to the "
+            "last. Which row's own time is the cut in the docstring?",
         ),
     ),
 )
