@@ -17,15 +17,15 @@ def main():
     """Labs on recommender systems: fetch the data, work on a lab, build and run the notebooks."""
 
 
-def _labs(wanted):
+def _labs(wanted, room="solutions"):
     from course_utils.authoring.labs import find_labs
 
     try:
-        labs = find_labs(runtime.course_root(), wanted)
+        labs = find_labs(runtime.course_root(), wanted, room)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if not labs:
-        raise click.UsageError(f"no labs in {runtime.course_root() / 'solutions'}")
+        raise click.UsageError(f"no labs in {runtime.course_root() / room}")
     return labs
 
 
@@ -110,7 +110,7 @@ def progress(labs):
 
     from course_utils.authoring import progress as standing
 
-    begun = [lab for lab in _labs(labs) if lab.copy.exists()]
+    begun = [lab for lab in _labs(labs, "notebooks") if lab.copy.exists()]
     if not begun:
         click.echo("There is nothing in work/ yet: `course lab` puts the notebooks there.")
     with _told():

@@ -188,6 +188,19 @@ def test_reset_finds_a_cell_that_lost_its_metadata_by_what_it_defines(lab):
     assert "helper" in cells[0]["source"]
 
 
+def test_reset_takes_out_further_copies_of_the_cell(lab):
+    def thrice(cells):
+        place = index_of(cells, "1.3")
+        cells[place]["source"] = RMSE
+        cells.insert(place + 1, {**cells[place], "id": "second"})
+        cells.append({**cells[place], "id": "third"})
+
+    edit(lab, thrice)
+    assert "2 more with the same exercise taken out." in reset("1.3").output
+    assert cells_of(lab.copy) == cells_of(lab.learner)
+    assert "taken out" not in reset("1.3").output
+
+
 def test_reset_of_an_exercise_with_parts_resets_each(lab):
     for path in (lab.learner, lab.copy):
         text = path.read_text().replace('"1.1"', '"1.5a"').replace('"1.3"', '"1.5b"')
@@ -269,6 +282,48 @@ def test_code_that_fails_in_any_way_affects_its_own_exercise_only(lab, monkeypat
 def test_a_set_up_that_ends_python_is_said_once_for_all(lab):
     edit(lab, lambda cells: cells[1].update(source="import os\nos._exit(1)"))
     assert set(states(lab).values()) == {("not yet", "the set-up cell ended Python")}
+
+
+HELPERS = """%%time
+import math as maths
+print(maths.sqrt(-1))
+half = lambda x: x / 2
+POWER, unknown = 2, not_there
+POWER = 2
+"""
+USES_HELPERS = """def rmse(predictions, ratings):
+    return maths.sqrt(half(2 * mean_square([p - r for p, r in zip(predictions, ratings)])))
+"""
+MEAN_SQUARE = """while True: pass
+def mean_square(errors):
+    return sum(error**POWER for error in errors) / len(errors)
+"""
+
+
+def code(source):
+    return {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
+
+
+def test_helpers_that_a_learner_wrote_in_other_cells_are_seen(lab):
+    edit(lab, write("1.3", USES_HELPERS))
+    assert states(lab)["1.3"] == ("not yet", "")
+    edit(lab, lambda cells: cells.extend(code(source) for source in (HELPERS, MEAN_SQUARE, "! ls\ndef f(:")))
+    assert states(lab) == {"1.3": ("passed", ""), "1.1": ("not written", "")}
+
+
+def test_an_object_of_another_cell_does_not_stand_in_for_the_exercise(lab):
+    edit(lab, write("1.3", "# nothing here"))
+    edit(lab, lambda cells: cells.append(code(RMSE)))
+    assert states(lab)["1.3"] == ("not yet", "rmse is not defined in its cell")
+
+
+def test_of_several_copies_of_an_exercise_the_last_counts(lab):
+    def twice(cells):
+        place = index_of(cells, "1.3")
+        cells.insert(place + 1, {**cells[place], "id": "second", "source": RMSE})
+
+    edit(lab, twice)
+    assert states(lab)["1.3"] == ("passed", "")
 
 
 def test_a_deleted_exercise_is_told_with_its_remedy(lab):

@@ -37,12 +37,14 @@ class Lab:
         return self.root / "work" / f"{self.name}.ipynb"
 
 
-def find_labs(root: Path, wanted: tuple[str, ...] = ()) -> list[Lab]:
-    """The labs under solutions/, or those of them that are wanted: "1", "01" or the whole name.
+def find_labs(root: Path, wanted: tuple[str, ...] = (), room: str = "solutions") -> list[Lab]:
+    """The labs with a source in solutions/, or a notebook in the room "notebooks", that are wanted: all, or
+    "1", "01" or the whole name.
 
     Raises ValueError for a lab that does not exist.
     """
-    names = sorted(path.stem for path in (root / "solutions").glob("[0-9][0-9]_*.py"))
+    suffix = ".py" if room == "solutions" else ".ipynb"
+    names = sorted(path.stem for path in (root / room).glob(f"[0-9][0-9]_*{suffix}"))
     if not wanted:
         return [Lab(name, root) for name in names]
     chosen = set()

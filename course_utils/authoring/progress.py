@@ -1,4 +1,8 @@
-"""Which exercises pass in the learner's copies; the learner's code runs in a child process."""
+"""Which exercises pass in the learner's copies; the learner's code runs in a child process.
+
+Not the whole notebook: its set-up, the cells of the exercises (of several copies the last, as when all cells
+are run), and what other cells define, as a helper function that the learner wrote in a cell of its own.
+"""
 
 import contextlib
 import json
@@ -20,6 +24,7 @@ from course_utils.exercises.guard import SECONDS
 
 SETUP_SECONDS = 120  # importing torch on a slow disk
 EXERCISE_SECONDS = 4 * SECONDS  # a check stops itself after SECONDS; an endless loop in the cell does not
+SETUP = {"setup", "parameters"}  # tags of the cells that are run first
 COLOURS = {"passed": "green", "not yet": "red", "not written": "dim"}
 
 
@@ -36,23 +41,30 @@ def standings(lab: Lab) -> list[Standing]:
     """How each exercise of a lab stands in the learner's copy. Raises WorkspaceError for a damaged copy."""
     given = [cell for cell in read_notebook(lab.learner)["cells"] if exercise_of(cell)]
     cells = read_notebook(lab.copy)["cells"]
-    setup = ["".join(cell["source"]) for cell in cells if "setup" in cell["metadata"].get("tags", [])]
+    code = [(_tags(cell), "".join(cell["source"])) for cell in cells if cell["cell_type"] == "code"]
+    setup = [source for tags, source in code if tags & SETUP]
+    others = [source for tags, source in code if not tags & SETUP]
     found, tasks = {}, []
     for cell in given:
-        id, place = exercise_of(cell), find_exercise(cells, cell)
-        if place is None:
+        id, places = exercise_of(cell), find_exercise(cells, cell)
+        if not places:
             found[id] = Standing(id, "not yet", f"its cell is gone: course reset {id}")
         else:
-            tasks.append([id, exercises.get(id).name, "".join(cells[place]["source"])])
+            tasks.append([id, exercises.get(id).name, "".join(cells[places[-1]]["source"])])
     while tasks:
-        results = _attempt(lab, setup, tasks)
+        results = _attempt(lab, {"setup": setup, "others": others, "exercises": tasks})
         found |= {standing.id: standing for standing in results}
         tasks = tasks[len(results) :]
     return [found[exercise_of(cell)] for cell in given]
 
 
-def _attempt(lab: Lab, setup: list[str], tasks: list) -> list[Standing]:
-    """Run the tasks in a child; the results end with the first that hung or ended the child."""
+def _tags(cell: dict) -> set[str]:
+    return set(cell["metadata"].get("tags", []))
+
+
+def _attempt(lab: Lab, task: dict) -> list[Standing]:
+    """Run the exercises in a child; the results end with the first that hung or ended the child."""
+    tasks = task["exercises"]
     child = subprocess.Popen(
         [sys.executable, "-m", "course_utils.authoring.attempt"],
         stdin=subprocess.PIPE,
@@ -67,7 +79,7 @@ def _attempt(lab: Lab, setup: list[str], tasks: list) -> list[Standing]:
     results, problem, limit = [], "", SETUP_SECONDS
     try:
         with contextlib.suppress(BrokenPipeError):  # it ended at once: the reports say so
-            child.stdin.write(json.dumps({"setup": setup, "exercises": tasks}))
+            child.stdin.write(json.dumps(task))
             child.stdin.close()
         while len(results) < len(tasks) and not problem:
             report = reports.get(timeout=limit)

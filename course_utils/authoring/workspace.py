@@ -11,21 +11,23 @@ import uuid
 from datetime import datetime
 from pathlib import Path
 
-from course_utils.authoring.labs import DEFINITION, Lab, check_of, exercise_of, first_line, write_atomically
+from course_utils.authoring.labs import (
+    DEFINITION,
+    check_of,
+    exercise_of,
+    find_labs,
+    first_line,
+    write_atomically,
+)
 
 
 class WorkspaceError(Exception):
     """Something about work/ needs the learner; the message says what to do."""
 
 
-def learner_labs(root: Path) -> list[Lab]:
-    """The labs that have a learner's notebook under notebooks/."""
-    return [Lab(path.stem, root) for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
-
-
 def make_copies(root: Path) -> list[str]:
     """Copy the notebooks that are not in work/ yet; one line for each that is new or of another version."""
-    labs = learner_labs(root)
+    labs = find_labs(root, room="notebooks")
     if not labs:
         raise WorkspaceError(f"{root / 'notebooks'} holds no notebooks: is this the folder of the course?")
     lines = []
@@ -66,7 +68,7 @@ def reset_exercise(root: Path, wanted: str) -> list[str]:
 
     Returns one line for each. Raises WorkspaceError for an unknown exercise or a copy that cannot be read.
     """
-    given = {lab: read_notebook(lab.learner)["cells"] for lab in learner_labs(root)}
+    given = {lab: read_notebook(lab.learner)["cells"] for lab in find_labs(root, room="notebooks")}
     known = [(lab, exercise_of(cell)) for lab, cells in given.items() for cell in cells if exercise_of(cell)]
     chosen = [(lab, id) for lab, id in known if re.fullmatch(rf"{re.escape(wanted)}[a-z]?", id)]
     if not chosen:
@@ -112,14 +114,20 @@ def _backup(path: Path) -> Path:
 
 
 def _put_back(cells: list, given: list, id: str) -> str:
-    """Replace the exercise's cell among the learner's cells; when it is gone, insert it before its check."""
+    """Replace the exercise's cell among the learner's cells; when it is gone, insert it before its check.
+
+    Further copies of the cell, which would define the learner's object again, are taken out.
+    """
     fresh = copy.deepcopy(next(cell for cell in given if exercise_of(cell) == id))
-    found = find_exercise(cells, fresh)
+    found, *copies = find_exercise(cells, fresh) or [None]
     if found is not None:
         if "id" in cells[found]:
             fresh["id"] = cells[found]["id"]
         cells[found] = fresh
-        return f"Exercise {id} is as it was at the start."
+        for place in reversed(copies):
+            del cells[place]
+        also = f" {len(copies)} more with the same exercise taken out." if copies else ""
+        return f"Exercise {id} is as it was at the start.{also}"
     if fresh["id"] in {cell.get("id") for cell in cells}:
         fresh["id"] = uuid.uuid4().hex[:8]
     check = next(cell for cell in given if check_of(cell) == id)
@@ -131,9 +139,11 @@ def _put_back(cells: list, given: list, id: str) -> str:
     return f"Exercise {id} was gone: it is now before its check."
 
 
-def find_exercise(cells: list, given: dict) -> int | None:
-    """Where the learner's cell of an exercise is: by its metadata, else by the name that it defines."""
-    by_metadata = (i for i, cell in enumerate(cells) if exercise_of(cell) == exercise_of(given))
+def find_exercise(cells: list, given: dict) -> list[int]:
+    """Where the learner's cells of an exercise are: by their metadata, which copies keep; else the first cell
+    that defines the name; empty when there is neither.
+    """
+    by_metadata = [index for index, cell in enumerate(cells) if exercise_of(cell) == exercise_of(given)]
     name = DEFINITION.search("".join(given["source"])).group(1)
     by_name = (
         index
@@ -142,7 +152,7 @@ def find_exercise(cells: list, given: dict) -> int | None:
         and not exercise_of(cell)
         and name in DEFINITION.findall("".join(cell["source"]))
     )
-    return next(by_metadata, next(by_name, None))
+    return by_metadata or list(by_name)[:1]
 
 
 def _is_check(cell: dict, check: dict) -> bool:
