@@ -1,4 +1,9 @@
-"""Measures of quality: pure functions on arrays."""
+"""Metrics of one positive among unseen items, from its rank, in exact expectation.
+
+Of the n_unseen other items, n_higher are scored higher than the positive and n_tied the same. Every
+arrangement of the tied items is equally likely, and so is every choice of n_neg of the others as the
+negatives; the functions give the mean over all of these, exactly, without drawing any.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import digamma, gammaln
 
-
-def _errors(predictions: ArrayLike, ratings: ArrayLike) -> np.ndarray:
-    predictions = np.asarray(predictions, dtype=np.float64)
-    ratings = np.asarray(ratings, dtype=np.float64)
-    if predictions.shape != ratings.shape:
-        raise ValueError(
-            f"predictions {list(predictions.shape)}, ratings {list(ratings.shape)}: must have the same shape"
-        )
-    if predictions.size == 0:
-        raise ValueError("predictions and ratings are empty: there is nothing to average")
-    for name, values in (("predictions", predictions), ("ratings", ratings)):
-        if n_nan := int(np.isnan(values).sum()):
-            raise ValueError(f"{n_nan} of {values.size} {name} are nan: must all be numbers")
-    return predictions - ratings
-
-
-def rmse(predictions: ArrayLike, ratings: ArrayLike) -> float:
-    """Root mean squared error, in stars: predictions [B], ratings [B] -> 0 (perfect) or more.
-
-    One error of 2 weighs as much as four of 1. ValueError when shapes differ, for no rows, for nan.
-    """
-    return float(np.sqrt(np.mean(_errors(predictions, ratings) ** 2)))
-
-
-def mae(predictions: ArrayLike, ratings: ArrayLike) -> float:
-    """Mean absolute error, in stars: predictions [B], ratings [B] -> 0 (perfect) or more, never above rmse.
-
-    ValueError when shapes differ, for no rows, for nan.
-    """
-    return float(np.mean(np.abs(_errors(predictions, ratings))))
-
-
-# One positive among unseen items, from its rank: of the n_unseen others, n_higher are scored higher and
-# n_tied the same. Every arrangement of the tied items is equally likely, and so is every choice of n_neg of
-# the others as the negatives; the functions give the mean over all of these, exactly, without drawing any.
+from course_utils.metrics.relevance import check_k
 
 
 def _rank_counts(
@@ -92,11 +63,6 @@ def _rank_probabilities(
     return (above - above_and_tied) * ((unseen + 1) / (n_neg + 1) / (tied + 1))[:, None]
 
 
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k={k}: must be at least 1")
-
-
 def expected_hit_rate(
     n_higher: ArrayLike, n_tied: ArrayLike, n_unseen: ArrayLike, k: int = 10, n_neg: int | None = None
 ) -> np.ndarray:
@@ -104,7 +70,7 @@ def expected_hit_rate(
 
     Among all unseen items (n_neg=None), or among n_neg of them drawn at random, in exact expectation.
     """
-    _check_k(k)
+    check_k(k)
     return _rank_probabilities(*_rank_counts(n_higher, n_tied, n_unseen, n_neg), n_neg, k).sum(axis=1)
 
 
@@ -115,7 +81,7 @@ def expected_ndcg(
 
     Among all unseen items (n_neg=None), or among n_neg of them drawn at random.
     """
-    _check_k(k)
+    check_k(k)
     gains = 1 / np.log2(np.arange(k) + 2)
     return _rank_probabilities(*_rank_counts(n_higher, n_tied, n_unseen, n_neg), n_neg, k) @ gains
 

@@ -1,0 +1,114 @@
+"""Which places of a ranked list hold a relevant item: what all metrics of lists start from.
+
+`items` [L] is one list of items, best first; [B, L] the lists of B users. -1 is padding. An item that stands
+in a list twice counts at its first place only; the later one keeps its place and is not relevant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
+
+# What one user turned out to like, in any order: an item or a collection of items. For B users a sparse array
+# [B, I] with a value other than 0 for each relevant item, or a sequence of B items or collections.
+Relevant = int | Iterable[int] | Sequence[int | Iterable[int]] | sparse.csr_array
+
+TABLE_SIZE = 2**20  # values of a sparse array that are made dense at once
+
+
+def check_k(k: int) -> None:
+    if k < 1:
+        raise ValueError(f"k={k}: must be at least 1")
+
+
+def relevances_of(items: ArrayLike, relevant: Relevant) -> np.ndarray:
+    """How relevant the item at each place is: items [L] -> [L], [B, L] -> [B, L]; 0 where it is not.
+
+    The values of a sparse array are its relevances (ratings, say); in a collection each item has True.
+    """
+    items, table = _lists_and_table(items, relevant)
+    found = _look_up(np.atleast_2d(items), table)
+    return found.reshape(items.shape)
+
+
+def hits_among_first(items: ArrayLike, relevant: Relevant, k: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the first k places are relevant, and how many items are.
+
+    items [L] -> bool [at most k], a number; [B, L] -> bool [B, at most k], [B]. None: all places.
+    """
+    if k is not None:
+        check_k(k)
+    items, table = _lists_and_table(items, relevant, k)
+    found = _look_up(np.atleast_2d(items), table.astype(bool))
+    return found.reshape(items.shape), np.diff(table.indptr).reshape(items.shape[:-1])
+
+
+def as_table(relevant: Relevant, n_items: int) -> sparse.csr_array:
+    """relevant of B users as a sparse array [B, I], each item once, without stored zeros; I at least n_items."""
+    if sparse.issparse(relevant):
+        return canonical(relevant)
+    of_each = [list(one) if isinstance(one, Iterable) else [one] for one in map(plain, plain(relevant))]
+    users = np.repeat(np.arange(len(of_each)), [len(one) for one in of_each])
+    items = _item_numbers(list(chain.from_iterable(of_each)), "relevant items", lowest=0)
+    shape = (len(of_each), max(n_items, 1 + items.max(initial=-1)))
+    return sparse.csr_array((np.ones(len(items), dtype=bool), (users, items)), shape=shape)
+
+
+def canonical(table: sparse.sparray) -> sparse.csr_array:
+    """A copy with each place stored once, and none with a zero."""
+    table = sparse.csr_array(table, copy=True)
+    table.sum_duplicates()
+    table.eliminate_zeros()
+    return table
+
+
+def plain(relevant: Relevant) -> Relevant:
+    """Arrays and tensors as lists and numbers of Python; anything else as it is."""
+    return relevant.tolist() if hasattr(relevant, "tolist") else relevant
+
+
+def _item_numbers(items: ArrayLike, name: str, lowest: int) -> np.ndarray:
+    items = np.asarray(items)
+    if items.size and (items.dtype.kind not in "iu" or items.min() < lowest):
+        raise ValueError(
+            f"{name} of type {items.dtype} from {items.min()}: must be whole numbers from {lowest}"
+        )
+    return items.astype(np.int64, copy=False)
+
+
+def _lists_and_table(
+    items: ArrayLike, relevant: Relevant, k: int | None = None
+) -> tuple[np.ndarray, sparse.csr_array]:
+    """The first k of each list, [L] or [B, L], and what is relevant, [B, I]; B is 1 for one list."""
+    items = np.asarray(items)
+    if items.ndim not in (1, 2):
+        raise ValueError(f"items {list(items.shape)}: must be one list [L] or lists of as many users [B, L]")
+    items = _item_numbers(items[..., :k], "items", lowest=-1)
+    n_lists = 1 if items.ndim == 1 else len(items)
+    n_items = 1 + items.max(initial=-1)
+    table = as_table([plain(relevant)] if items.ndim == 1 else relevant, n_items)
+    if table.shape[0] != n_lists:
+        raise ValueError(f"{n_lists} lists, but relevant items of {table.shape[0]}: must be as many")
+    if table.shape[1] < n_items:
+        raise ValueError(f"items reach to {n_items - 1}, but relevant has only {table.shape[1]} columns")
+    return items, table
+
+
+def _look_up(items: np.ndarray, table: sparse.csr_array) -> np.ndarray:
+    """The table's value for each place of each list: items [B, L], table [B, I] -> [B, L]."""
+    found = np.zeros(items.shape, dtype=table.dtype)
+    step = 1 + TABLE_SIZE // (1 + table.shape[1])
+    for start in range(0, len(items), step):  # so few users at a time that the processor's cache holds them
+        rows = slice(start, start + step)
+        found[rows] = np.take_along_axis(table[rows].toarray(), items[rows], axis=1)
+    found[items < 0] = 0
+    # Only an item's first place counts, and only places where something was found can be a second one.
+    lists, places = np.nonzero(found)
+    _, first = np.unique(lists * table.shape[1] + items[lists, places], return_index=True)
+    second = np.delete(np.arange(len(lists)), first)
+    found[lists[second], places[second]] = 0
+    return found
