@@ -48,7 +48,7 @@ def hits_among_first(items: ArrayLike, relevant: Relevant, k: int | None) -> tup
 
 
 def as_table(relevant: Relevant, n_items: int) -> sparse.csr_array:
-    """relevant of B users as a sparse array [B, I], each item once, without stored zeros; I at least n_items."""
+    """relevant of B users as a sparse array [B, I], no duplicates or zeros stored, I at least n_items."""
     if sparse.issparse(relevant):
         return canonical(relevant)
     of_each = [list(one) if isinstance(one, Iterable) else [one] for one in map(plain, plain(relevant))]
