@@ -14,6 +14,7 @@ MODEL_COLOURS = {
     "Popularity": "#7f7f7f",
     "Item-kNN": "#E69F00",
     "MF": "#0072B2",
+    "MF (stars)": "#000000",
     "SVD++ flipped": "#009E73",
     "EASE": "#56B4E9",
     "iALS": "#8C564B",
@@ -21,6 +22,9 @@ MODEL_COLOURS = {
     "GMF": "#CC79A7",
     "MLP": "#E69F00",
     "NeuMF": "#D55E00",
+    "Two-tower": "#332288",
+    "Two-tower, no logQ": "#AA99CC",
+    "Two-tower + history": "#882255",
 }
 _OTHER_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _DASHES = ("-", "--", "-.", ":")
