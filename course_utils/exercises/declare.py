@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from course_utils.exercises.calling import Case, Subject
 from course_utils.exercises.verdicts import Verdict
 
-
-@dataclass(frozen=True)
-class Case:
-    """One call: what it is, in words that follow "for", and its arguments by name, in the learner's order."""
-
-    what: str
-    args: dict[str, Any]
-    edge: bool = False
+__all__ = ["Case", "Exercise", "Misconception"]
 
 
 @dataclass(frozen=True)
@@ -29,25 +22,17 @@ class Misconception:
     message: str
 
 
-def call_function(learners: Callable, **args: Any) -> Any:
-    """The plain way to call what a learner wrote: by position, so that they may rename arguments."""
-    return learners(*args.values())
-
-
-@dataclass(frozen=True)
-class Exercise:
+@dataclass(frozen=True, kw_only=True)
+class Exercise(Subject):
     """One exercise.
 
     cases(rng) draws them, the first by hand and the core before the edge cases; the same rng, the same cases.
-    reference and each misconception's `wrong` stand in for the learner's object. call(learners, **args) runs
-    it on a case's arguments; where the object is a class, method names what the learner writes in it.
+    reference and each misconception's `wrong` stand in for the learner's object. call, a function of its
+    module that calls no reference, runs it on a case's arguments: a grader takes only that into its sandbox.
     difficulty: 1 warm-up, 2 usual, 3 tricky.
     """
 
-    id: str
     title: str
-    name: str
-    params: tuple[str, ...]
     points: int
     minutes: int
     difficulty: int
@@ -55,19 +40,11 @@ class Exercise:
     reference: Callable
     verdict: Verdict
     misconceptions: tuple[Misconception, ...] = field(repr=False)
-    call: Callable = call_function
-    method: str | None = None
 
     @property
     def lab(self) -> str:
         """The number of its lab as in the file names: "01"."""
         return self.id.split(".")[0].zfill(2)
-
-    @property
-    def signature(self) -> str:
-        """As in the stub: "rmse(predictions, ratings)"."""
-        name, params = (self.method, ("self", *self.params)) if self.method else (self.name, self.params)
-        return f"{name}({', '.join(params)})"
 
     def draw(self, seed: int) -> list[Case]:
         """The cases of a seed."""

@@ -25,7 +25,8 @@ class Result:
 
     status: "ok", "wrong", "not written" or "refused". passed_cases: one per case, False where it was not
     reached. misconception: the name of the known mistake, when exactly one explains everything that was seen,
-    or all that was seen in the usual cases where those fail already.
+    or all that was seen in the usual cases where those fail already. hint: what helps, without the case and
+    without what was seen in it.
     """
 
     exercise: Exercise
@@ -33,6 +34,7 @@ class Result:
     message: str
     passed_cases: tuple[bool, ...] = ()
     misconception: str = ""
+    hint: str = ""
 
     @property
     def passed(self) -> bool:
@@ -67,12 +69,12 @@ def judge(exercise: Exercise, cases: list[Case], outcomes: list[Outcome], second
             known = recognise(exercise, cases[:usual], outcomes[:usual], expected[:usual])
     seen = _seen(exercise, cases, passed, complaints[index], index)
     help_text = known.message if known else complaints[index].ask
-    if help_text == ON_PAPER and not show(cases[index].args):
-        help_text = ON_PAPER_SMALLER
-    lines = [help_text]
+    hint = ON_PAPER_SMALLER if help_text == ON_PAPER else help_text
+    lines = [help_text if show(cases[index].args) else hint]
     if outcomes[index].printed:
         lines.append(f"(Your code printed: {outcomes[index].printed})")
-    return Result(exercise, "wrong", message(exercise, seen, *lines), passed, known.name if known else "")
+    name = known.name if known else ""
+    return Result(exercise, "wrong", message(exercise, seen, *lines), passed, name, hint)
 
 
 def refuse(exercise: Exercise, full_name: str) -> Result:
@@ -109,6 +111,9 @@ def _complaint(
     if got.status == "time-out":
         ask = "Which condition should end the loop, and does something in the loop bring it nearer?"
         return Complaint(f"was stopped after {seconds:g} seconds{at}", "an answer in less than one", ask)
+    if got.status == "crashed":
+        ask = "Does it end Python, start processes, or ask for more memory than there is?"
+        return Complaint("ended the process that it ran in", "an answer", ask)
     if got.status == "raised":
         text = f"{got.error}: {got.text}" if got.text else got.error
         ask = "Try that line in a cell of its own, with small inputs: what are the shapes and types there?"

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from course_utils.exercises.declare import Case, Exercise
+from course_utils.exercises.calling import Case, Subject
 from course_utils.exercises.guard import SECONDS, TimeOut, fresh_state, quiet, time_limit
 from course_utils.exercises.plain import Plain, to_plain
 
@@ -37,7 +37,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened in one call. status: "returned", "raised", "time-out", "not written" or "refused"."""
+    """What happened in one call.
+
+    status: "returned", "raised", "time-out", "not written", "refused", or, which only a grader sees, "crashed".
+    """
 
     status: str
     value: Plain | None = None
@@ -48,21 +51,26 @@ class Outcome:
     printed: str = ""
 
 
-def observe(exercise: Exercise, learners: Any, cases: list[Case], seconds: float = SECONDS) -> list[Outcome]:
+def observe(exercise: Subject, learners: Any, cases: list[Case], seconds: float = SECONDS) -> list[Outcome]:
     """Call the object on each case, within so many seconds in total, until one never returns.
 
     Arguments are copied, so that nothing the learner holds is touched. Not a list per case when the object is
     not written yet or cannot be called at all: then the one outcome that says so.
     """
-    outcomes, deadline = [], time.monotonic() + seconds
+    return list(observe_each(exercise, learners, cases, seconds))
+
+
+def observe_each(exercise: Subject, learners: Any, cases: list[Case], seconds: float) -> Iterator[Outcome]:
+    """The outcomes of `observe`, each as soon as it is there."""
+    deadline = time.monotonic() + seconds
     for case in cases:
-        outcomes.append(_observe_one(exercise, learners, case, deadline - time.monotonic()))
-        if outcomes[-1].status in ("time-out", "not written", "refused"):
-            break
-    return outcomes
+        outcome = _observe_one(exercise, learners, case, deadline - time.monotonic())
+        yield outcome
+        if outcome.status in ("time-out", "not written", "refused"):
+            return
 
 
-def _observe_one(exercise: Exercise, learners: Any, case: Case, seconds: float) -> Outcome:
+def _observe_one(exercise: Subject, learners: Any, case: Case, seconds: float) -> Outcome:
     args = copy.deepcopy(case.args)
     seen: dict[str, Any] = {}
     with fresh_state(), quiet() as printed:
@@ -125,7 +133,7 @@ def _unchanged(now: Any, before: Any) -> bool:
 # ---- before the first call ----
 
 
-def cannot_be_called(exercise: Exercise, learners: Any) -> str:
+def cannot_be_called(exercise: Subject, learners: Any) -> str:
     """Why the object is of the wrong kind or takes other arguments, or "" when it can be called."""
     kind = "class" if exercise.method else "function"
     if isinstance(learners, type) != (kind == "class") or not callable(learners):
@@ -161,7 +169,7 @@ def _kind(obj: Any) -> str:
     return "a number" if plain.what == "number" else plain.what if plain.array is None else f"a {plain.what}"
 
 
-def of_the_package(exercise: Exercise, learners: Any) -> str:
+def of_the_package(exercise: Subject, learners: Any) -> str:
     """The full name of the package's object when the learner's is that, or a thin wrapper of it; else ""."""
     if isinstance(learners, type) and exercise.method:
         learners = getattr(learners, exercise.method, None)

@@ -167,7 +167,8 @@ class Trained:
 
     def complaint(self, args: dict[str, Any], got: Plain, expected: Plain) -> Complaint | None:
         """What is wrong with the recorded runs, or None; of the updates only the right one is replayed."""
-        n, runs = self.n_rows(args), _runs(got)
+        n = self.n_rows(args)
+        runs = _runs(got, n)
         epochs, parameters = runs[0]
         if problem := misfit(epochs[0].returned, Plain("number", np.array(1.0))):
             return problem
@@ -201,7 +202,8 @@ class Trained:
 
     def normalise(self, args: dict[str, Any], got: Plain) -> dict[str, Any]:
         """What tells one way of training from another, whatever the order of the shuffle."""
-        n, runs = self.n_rows(args), _runs(got)
+        n = self.n_rows(args)
+        runs = _runs(got, n)
         epochs, parameters = runs[0]
         batches = _joined(epochs)
         features = {
@@ -246,7 +248,8 @@ def recording(epochs: list[tuple[Any, list[np.ndarray]]], parameters: np.ndarray
     return tuple((returned, tuple(batches)) for returned, batches in epochs), parameters
 
 
-def _runs(got: Plain) -> list[tuple[list[Epoch], np.ndarray]]:
+def _runs(got: Plain, n_rows: int) -> list[tuple[list[Epoch], np.ndarray]]:
+    """The recorded runs. ValueError for what no recording of n_rows rows looks like: then it was forged."""
     runs = []
     for run in got.parts:
         epochs, parameters = run.parts
@@ -254,6 +257,9 @@ def _runs(got: Plain) -> list[tuple[list[Epoch], np.ndarray]]:
         runs.append(
             ([Epoch(r, tuple(b.array for b in batches.parts)) for r, batches in parts], parameters.array)
         )
+    for batch in (batch for epochs, _ in runs for epoch in epochs for batch in epoch.batches):
+        if batch.ndim != 1 or ((batch < -1) | (batch >= n_rows)).any():
+            raise ValueError("a batch is no list of rows")
     return runs
 
 

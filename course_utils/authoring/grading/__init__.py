@@ -1,0 +1,1 @@
+"""Grading a class: submissions in, points, feedback and an overview out."""

@@ -1,0 +1,1 @@
+"""What runs in the sandbox. Standard library, numpy and torch only; `wire` and `recover` serve both sides."""

@@ -1,0 +1,119 @@
+"""What a forked process does: recover a notebook's objects, or run one object on the cases of an exercise."""
+
+import contextlib
+import importlib.util
+import json
+import linecache
+import os
+import pickle
+import sys
+import time
+import types
+
+import wire
+
+_PASSES = 3  # over the statements: one whose names are defined further down gets another chance
+
+
+def work(task: dict, out: int) -> None:
+    """Do the task and write the answer to the file `out`."""
+    if task["kind"] == "recover":
+        import recover
+
+        _write(out, json.dumps(recover.recover(task["cells"], task["lab"])).encode())
+    else:
+        _observe(task, out)
+
+
+def _write(out: int, data: bytes, write=os.write) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[write(out, view) :]
+
+
+def _observe(task: dict, out: int, encode=wire.encode, write=_write) -> None:
+    """Write the outcome of each case as soon as it is there."""
+    _load_course(task["course"])
+    from course_utils.exercises import observe
+    from course_utils.exercises.calling import Case, Subject, call_function
+
+    call = _define_call(task["call"]) if task["call"] else call_function
+    subject = Subject(**task["subject"], call=call)
+    cases = [Case("", args) for args in pickle.loads(task["cases"])]
+    name, deadline = task["name"], time.monotonic() + task["seconds"]
+    namespace, problem = _define(task["program"], task["seconds"])
+    if isinstance(problem, observe.Outcome):
+        outcomes = [problem]
+    elif name not in namespace:
+        outcomes = [observe.Outcome("refused", text="its definition could not be run", line=problem)]
+    elif observe.of_the_package(subject, namespace[name]):
+        outcomes = [observe.Outcome("refused", text="the package's own")]
+    else:
+        outcomes = observe.observe_each(subject, namespace[name], cases, deadline - time.monotonic())
+    for outcome in outcomes:
+        write(out, encode(outcome))
+
+
+def _load_course(folder: str) -> None:
+    """Make this copy of the package the one that is imported."""
+    path = f"{folder}/course_utils"
+    spec = importlib.util.spec_from_file_location(
+        "course_utils", f"{path}/__init__.py", submodule_search_locations=[path]
+    )
+    sys.modules["course_utils"] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+def _define_call(call: dict):
+    """The course's way to call the object, from statements of the declaration that know no answer."""
+    module = types.ModuleType("course_call")
+    for text, where in call["program"]:
+        exec(compile(text, where, "exec"), module.__dict__)
+    return module.__dict__[call["name"]]
+
+
+def _define(program: list, seconds: float):
+    """Run a learner's statements; the namespace, and the first problem: a text, or the Outcome of a time-out."""
+    from course_utils.exercises.guard import TimeOut, fresh_state, quiet, time_limit
+    from course_utils.exercises.observe import Outcome
+
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    module.__dict__["display"] = lambda *args, **kwargs: None  # IPython's
+    waiting, problem = list(program), ""
+    try:
+        with fresh_state(), quiet(), time_limit(seconds):
+            for _ in range(_PASSES):
+                failed = []
+                for text, where in waiting:
+                    error = _execute(text, f"<{where}>", module.__dict__)
+                    if error:
+                        failed.append((text, where))
+                        problem = f"{where}: {error}"
+                if not failed:
+                    return module.__dict__, ""
+                waiting = failed
+    except TimeOut:
+        return module.__dict__, Outcome("time-out")
+    return module.__dict__, problem
+
+
+def _execute(text: str, filename: str, namespace: dict) -> str:
+    from course_utils.exercises.guard import TimeOut
+
+    lines = text.split("\n")
+    known = linecache.cache.get(filename)
+    if known:  # several statements of one cell: each has its own lines, and empty ones elsewhere
+        longest = max(len(lines), len(known[2]))
+        padded = [[*part, *[""] * (longest - len(part))] for part in (lines, [x.rstrip("\n") for x in known[2]])]
+        lines = [new or old for new, old in zip(*padded, strict=True)]
+    linecache.cache[filename] = (len(text), None, [f"{line}\n" for line in lines], filename)
+    with contextlib.suppress(ValueError):
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    try:
+        exec(compile(text, filename, "exec", dont_inherit=True), namespace)
+    except TimeOut:
+        raise
+    except BaseException as error:
+        return type(error).__name__
+    return ""

@@ -1,0 +1,260 @@
+"""Find a learner's objects, with what they need, in the cells of a notebook that may be damaged.
+
+Only syntax is looked at; nothing is run. It still belongs into the sandbox: a hostile source can end the parser.
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Collection
+
+from statements import STAR, Statement, binding, closure, statements_of
+
+MOST_VERSIONS = 3  # of one object, that are tried
+MOST_SOURCE = 200_000  # characters of a cell that anybody writes by hand
+_JOIN_AT_MOST = 40  # lines at the margin that one damaged statement may span
+_NOT_WRITTEN = "is not written yet"
+_MAGIC = re.compile(r"^(\s*)(?:[%!]|\w[\w, ]*=\s*[%!]|\?|[\w.]+\?+\s*$)")
+_CELL_MAGIC = re.compile(r"\s*%%(\w+)")
+_PYTHON_MAGICS = {"time", "timeit", "capture", "prun"}
+_HEAD = re.compile(r"^(?:async\s+)?(?:def|class)\s+(\w+)", re.MULTILINE)
+
+
+class Notebook:
+    """The statements of a notebook's code cells, those of its text cells, and what could not be read."""
+
+    def __init__(self, cells: list[dict], given: Collection[str] = ()):
+        """given: the sources of cells that came with the lab, which hold nobody's work."""
+        self.code, self.text, self.problems = [], [], {}
+        self.exercise_of = {}  # where -> exercise
+        self.sources, self.given = {}, set()
+        for number, cell in enumerate(cells, 1):
+            where, source = f"cell {number}", _tidy(cell["source"])
+            if not source.strip() or len(source) > MOST_SOURCE:
+                continue
+            if cell.get("exercise"):
+                self.exercise_of[where] = cell["exercise"]
+            if source.strip() in given:
+                self.given.add(where)
+            if cell["type"] == "code":
+                self.sources[where] = source
+            elif _HEAD.search(source) and where not in self.given:
+                self.text += _salvage(source, where)[0]
+        self._read_code()
+
+    def _read_code(self) -> None:
+        before = None  # the cell before, to which a cell that cannot stand alone may belong
+        for where, source in list(self.sources.items()):
+            statements, problem = _read(source, where)
+            if problem and before:
+                joined = self.sources[before] + "\n" + source
+                together, still = _read(joined, before)
+                if not still:
+                    self.code = [s for s in self.code if s.where != before] + together
+                    self.sources[before] = joined
+                    self.problems = {n: p for n, p in self.problems.items() if not p.startswith(f"{before},")}
+                    continue
+            if problem:
+                statements, lost = _salvage(source, where)
+                self.problems |= lost
+            self.code += statements
+            before = where
+
+    def checked_name(self, exercise: str) -> str | None:
+        """The name that a check cell hands over: check("1.3", this)."""
+        call = re.compile(rf"""check\(\s*["']{re.escape(exercise)}["']\s*,\s*(\w+)\s*\)""")
+        found = [name for source in self.sources.values() for name in call.findall(source)]
+        return found[-1] if found else None
+
+
+def _tidy(source: str) -> str:
+    return source.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").lstrip("\ufeff")
+
+
+def _read(source: str, where: str) -> tuple[list[Statement], str]:
+    """The statements of a code cell, or why there are none."""
+    problem = ""
+    for text in (source, without_magics(source)):
+        try:
+            return statements_of(text, where), ""
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            problem = _what(error)
+    return [], problem
+
+
+def _what(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}"
+    return type(error).__name__
+
+
+def without_magics(source: str) -> str:
+    """The cell without lines that only IPython understands; the other lines keep their numbers."""
+    lines = source.split("\n")
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    if found := _CELL_MAGIC.match(lines[first]):
+        if found.group(1) not in _PYTHON_MAGICS:
+            return ""
+        lines[first] = ""
+    return "\n".join(
+        found.group(1) + "pass" if (found := _MAGIC.match(line)) else line for line in lines
+    )
+
+
+def _salvage(source: str, where: str) -> tuple[list[Statement], dict[str, str]]:
+    """Of a source that does not parse, the statements that do; and {name: why} of the definitions that do not.
+
+    A statement starts at the margin, and takes as many lines as it needs to parse.
+    """
+    lines = without_magics(source).split("\n")
+    starts = [i for i, line in enumerate(lines) if line[:1].strip() and line[0] not in ")]}#"] + [len(lines)]
+    found, lost, at = [], {}, 0
+    while at < len(starts) - 1:
+        for end in range(at + 1, min(at + 1 + _JOIN_AT_MOST, len(starts))):
+            text = "\n" * starts[at] + "\n".join(lines[starts[at] : starts[end]])
+            try:
+                found += statements_of(text, where)
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                problem = _what(error) if end == at + 1 else problem
+            else:
+                at = end
+                break
+        else:
+            if name := _HEAD.match(lines[starts[at]]):
+                lost[name.group(1)] = f"{where}, {problem}"
+            at += 1
+    return found, lost
+
+
+# ---- one exercise ----
+
+
+def recover(cells: list[dict], lab: dict) -> dict[str, dict]:
+    """For each exercise of a lab its versions, the best guess first.
+
+    lab: "setup", the source of its first code cell; "given", those of the cells that hold no exercise; and
+    "exercises": in order, dicts of id, name, method, params, docstring and solution (a source, or ""). Gives {id: {"versions": [version], "problem": why there are none}};
+    a version: name, where, tree (a hash) and nodes (how many) of what the learner wrote, and one or two programs,
+    lists of (text, where): with the course's earlier objects, and with the learner's own where those differ.
+    """
+    notebook = Notebook(cells, {source.strip() for source in lab["given"]})
+    setup, problem = _read(lab["setup"], "the set-up cell")
+    earlier, found = {}, {}
+    for exercise in lab["exercises"]:
+        versions = []
+        for statement, name in candidates(notebook, exercise)[:MOST_VERSIONS]:
+            program, borrowed = _program(notebook, setup, earlier, statement, name)
+            programs = [program]
+            if borrowed:
+                programs.append(_program(notebook, setup, {}, statement, name)[0])
+            tree, nodes = fingerprint(statement.node, exercise["method"])
+            versions.append(
+                {"name": name, "where": statement.where, "tree": tree, "nodes": nodes, "programs": programs}
+            )
+        problem = notebook.problems.get(exercise["name"], "")
+        found[exercise["id"]] = {"versions": versions, "problem": problem}
+        solution = _read(exercise["solution"], "the course")[0]
+        earlier |= {s_name: s for s in solution for s_name in s.binds if s_name == exercise["name"]}
+    return found
+
+
+def candidates(notebook: Notebook, exercise: dict) -> list[tuple[Statement, str]]:
+    """Where the object may be, the most likely first: the last one of its name, else a renamed one.
+
+    A stub comes last of all, since a copy of the cell, or another name, may hold the work.
+    """
+    name = exercise["name"]
+    last_first = binding(notebook.code, name)[::-1]
+    named = [(s, name) for s in last_first if s.defines]
+    assigned = [(s, name) for s in last_first if isinstance(s.node, _ASSIGNS) and s.where not in notebook.given]
+    renamed = []
+    if (other := notebook.checked_name(exercise["id"])) and other != name:
+        renamed += [(s, other) for s in reversed(binding(notebook.code, other))]
+    definitions = [s for s in reversed(notebook.code) if s.defines and _fits(s.node, exercise)]
+    in_its_cell = [s for s in definitions if notebook.exercise_of.get(s.where) == exercise["id"]]
+    same_words = [s for s in definitions if exercise["docstring"] and _first_line(s.node) == exercise["docstring"]]
+    renamed += [(s, s.node.name) for s in (*in_its_cell, *same_words)]
+    in_text = [(s, name) for s in reversed(binding(notebook.text, name)) if s.defines]
+    distinct = {}
+    for statement, bound in (*named, *assigned, *renamed, *in_text):
+        distinct.setdefault(ast.dump(statement.node), (statement, bound))
+    written = [c for c in distinct.values() if not _is_stub(c[0].node, exercise["method"])]
+    stubs = [c for c in distinct.values() if c not in written]
+    return written or stubs[:1]
+
+
+# Or inside an `if` or a `try`. An import is nobody's work.
+_ASSIGNS = (ast.Assign, ast.AnnAssign, ast.If, ast.Try, ast.With)
+
+
+def _fits(node: ast.stmt, exercise: dict) -> bool:
+    """Whether a definition is of the kind that the exercise asks for, with as many parameters."""
+    if exercise["method"]:
+        return isinstance(node, ast.ClassDef) and _method(node, exercise["method"]) is not None
+    return isinstance(node, ast.FunctionDef) and len(node.args.args) == len(exercise["params"])
+
+
+def _method(node: ast.ClassDef, name: str):
+    return next((m for m in node.body if isinstance(m, ast.FunctionDef) and m.name == name), None)
+
+
+def _first_line(node: ast.stmt) -> str:
+    return (ast.get_docstring(node) or "").split("\n")[0].strip()
+
+
+def _written_part(node: ast.stmt, method: str | None):
+    """The function in which the learner writes, where there is one."""
+    if isinstance(node, ast.ClassDef) and method:
+        return _method(node, method) or node
+    return node
+
+
+def _body(node) -> list[ast.stmt]:
+    body = getattr(node, "body", [node])
+    if not isinstance(body, list):
+        return [node]
+    has_docstring = body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+    return body[1:] if has_docstring else body
+
+
+def _is_stub(node: ast.stmt, method: str | None) -> bool:
+    """Nothing but a docstring and the line that says so, or nothing at all."""
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return False
+    body = _body(_written_part(node, method))
+    return all(
+        isinstance(s, ast.Pass) or (isinstance(s, ast.Raise) and _NOT_WRITTEN in ast.unparse(s)) for s in body
+    )
+
+
+def fingerprint(node: ast.stmt, method: str | None) -> tuple[str, int]:
+    """A hash of the syntax tree of what the learner wrote, without name and docstring; and its size in nodes."""
+    part = _written_part(node, method)
+    args = [part.args] if isinstance(part, ast.FunctionDef) else []
+    trees = [*args, *_body(part)]
+    text = "\n".join(ast.dump(tree) for tree in trees)
+    return hashlib.sha256(text.encode()).hexdigest()[:20], sum(1 for tree in trees for _ in ast.walk(tree))
+
+
+def _program(
+    notebook: Notebook, setup: list[Statement], earlier: dict[str, Statement], target: Statement, name: str
+) -> tuple[list, bool]:
+    """What it takes to define the target, in order; and whether an earlier exercise is the course's instead of
+    the learner's."""
+    borrowed = False
+
+    def resolve(needed: str) -> list[Statement]:
+        nonlocal borrowed
+        own = [s for s in binding(notebook.code, needed) if name not in s.binds]
+        if needed in earlier:
+            borrowed |= bool(own)
+            return [earlier[needed]]
+        found = binding(setup, needed) + own
+        return found or [s for s in (*setup, *notebook.code) if STAR in s.binds]
+
+    chosen = closure(target, resolve)
+    course = [s for s in (*setup, *earlier.values()) if s in chosen]
+    own = [s for s in notebook.code if s in chosen and s not in course]
+    if target not in own:
+        own.append(target)
+    return [(s.text, s.where) for s in (*course, *own)], borrowed
