@@ -18,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from scipy.stats import rankdata
 
 from course_utils.metrics.relevance import Relevant, as_table, canonical, check_k, hits_among_first, plain
 
@@ -118,7 +117,8 @@ def ndcg_at_k(
             "must be [L] and [M], or [B, L] and [B, M]"
         )
     dcg = _dcg(relevances[..., :k], gain)
-    ideal = _dcg(_largest(all_relevances, k), gain)
+    best_first = np.sort(all_relevances, axis=-1)[..., ::-1]
+    ideal = _dcg(best_first[..., :k], gain)
     if (dcg > ideal * (1 + 1e-9)).any():
         raise ValueError("a list has more than its ideal: all_relevances must hold what is in the list too")
     return _where_defined(np.minimum(dcg, ideal), ideal, divide_by=ideal)  # minimum: rounding
@@ -130,6 +130,8 @@ def auc(scores: ArrayLike, relevant: Relevant | np.ndarray) -> float | np.ndarra
     scores [I] of every item -> float; [B, I] -> [B]. A pair with equal scores counts half. relevant may also
     be a bool mask in the shape of scores. Nothing relevant, or everything -> nan.
     """
+    from scipy.stats import rankdata  # takes longer to import than everything else here together
+
     scores = np.asarray(scores)
     if n_nan := int(np.isnan(scores).sum()):
         raise ValueError(f"{n_nan} of {scores.size} scores are nan: they cannot be ranked")
@@ -178,14 +180,6 @@ def _padded(table: sparse.csr_array) -> np.ndarray:
     padded = np.zeros((len(lengths), lengths.max(initial=0)))
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = table.data
     return padded
-
-
-def _largest(values: np.ndarray, k: int) -> np.ndarray:
-    """The k largest of each row, best first."""
-    n_smaller = max(0, values.shape[-1] - k)
-    if n_smaller:
-        values = np.partition(values, n_smaller, axis=-1)[..., n_smaller:]
-    return np.sort(values, axis=-1)[..., ::-1]
 
 
 def _dcg(relevances: np.ndarray, gain: str) -> np.ndarray:

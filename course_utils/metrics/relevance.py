@@ -17,7 +17,7 @@ from scipy import sparse
 # [B, I] with a value other than 0 for each relevant item, or a sequence of B items or collections.
 Relevant = int | Iterable[int] | Sequence[int | Iterable[int]] | sparse.csr_array
 
-TABLE_SIZE = 2**20  # values of a sparse array that are made dense at once
+DENSE_BYTES = 2**20  # how much of a sparse array is made dense at once
 
 
 def check_k(k: int) -> None:
@@ -99,16 +99,31 @@ def _lists_and_table(
 
 
 def _look_up(items: np.ndarray, table: sparse.csr_array) -> np.ndarray:
-    """The table's value for each place of each list: items [B, L], table [B, I] -> [B, L]."""
+    """The table's value for each place of each list: items [B, L], table [B, I] -> [B, L].
+
+    A few users at a time, so that their part of the table, made dense, fits into the processor's cache. It
+    has one column more, which stays 0: the one that -1 leads to.
+    """
     found = np.zeros(items.shape, dtype=table.dtype)
-    step = 1 + TABLE_SIZE // (1 + table.shape[1])
-    for start in range(0, len(items), step):  # so few users at a time that the processor's cache holds them
-        rows = slice(start, start + step)
-        found[rows] = np.take_along_axis(table[rows].toarray(), items[rows], axis=1)
-    found[items < 0] = 0
-    # Only an item's first place counts, and only places where something was found can be a second one.
-    lists, places = np.nonzero(found)
-    _, first = np.unique(lists * table.shape[1] + items[lists, places], return_index=True)
-    second = np.delete(np.arange(len(lists)), first)
-    found[lists[second], places[second]] = 0
+    width = table.shape[1] + 1
+    step = 1 + min(len(items), DENSE_BYTES // (width * table.dtype.itemsize))
+    starts = np.arange(step)[:, None] * width
+    cells = np.repeat(np.arange(len(items)) % step * width, np.diff(table.indptr)) + table.indices
+    dense = np.zeros(step * width, dtype=table.dtype)
+    for first in range(0, len(items), step):
+        last = min(first + step, len(items))
+        stored = slice(table.indptr[first], table.indptr[last])
+        dense[cells[stored]] = table.data[stored]
+        found[first:last] = dense[items[first:last] + starts[: last - first]]
+        dense[cells[stored]] = 0
+    _keep_first_places(items, found)
     return found
+
+
+def _keep_first_places(items: np.ndarray, found: np.ndarray) -> None:
+    """Sets found [B, L] to 0 where the item stands at an earlier place of its list already."""
+    where = np.flatnonzero(found)  # only there it matters
+    users, places = np.divmod(where, items.shape[1])
+    of_user = users * (1 + items.max(initial=0)) + items[users, places]
+    _, first = np.unique(of_user, return_index=True)
+    np.put(found, np.delete(where, first), 0)
