@@ -171,7 +171,7 @@ def test_many_users_are_looked_up_in_parts(monkeypatch):
 def test_what_cannot_be_is_refused(metric):
     with pytest.raises(ValueError, match="k=0: must be at least 1"):
         metric([1], [1], 0)
-    with pytest.raises(ValueError, match="items of type float64 from 1.5: must be whole numbers from -1"):
+    with pytest.raises(ValueError, match=r"items of type float64 from 1\.5: must be whole numbers from -1"):
         metric([1.5], [1], 1)
     with pytest.raises(ValueError, match="items of type int64 from -2"):
         metric([-2], [1], 1)
@@ -236,7 +236,7 @@ def test_ndcg_of_perfect_and_empty_lists():
 def test_ndcg_refuses_what_cannot_be():
     with pytest.raises(ValueError, match="k=0"):
         metrics.ndcg_at_k([1], 0)
-    with pytest.raises(ValueError, match="relevances from -1.0 to 1.0"):
+    with pytest.raises(ValueError, match=r"relevances from -1\.0 to 1\.0"):
         metrics.ndcg_at_k([1, -1], 1)
     with pytest.raises(ValueError, match="all_relevances from nan"):
         metrics.ndcg_at_k([1], 1, [np.nan])

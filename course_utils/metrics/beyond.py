@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 from scipy.special import rel_entr
 
+from course_utils.metrics.relevance import canonical, item_numbers
+
 
 def catalogue_coverage(items: ArrayLike, n_items: int) -> float:
     """Share of the n_items that stand in at least one of the lists, 0 to 1: items [B, k]."""
-    items = np.asarray(items)
-    if items.max(initial=-1) >= n_items:
-        raise ValueError(f"items up to {items.max()}: must be below n_items={n_items}")
+    items = _items_below(n_items, items)
     return len(np.unique(items[items >= 0])) / n_items
 
 
@@ -58,13 +58,14 @@ def popularity_lift(items: ArrayLike, counts: ArrayLike, profiles: sparse.csr_ar
     """
     counts = np.asarray(counts, dtype=np.float64)
     of_lists = _mean_of_lists(np.atleast_2d(items), counts)
+    profiles = canonical(profiles).astype(bool)
     n_owned = np.diff(profiles.indptr)
     if len(of_lists) != len(n_owned):
         raise ValueError(f"{len(of_lists)} lists, {len(n_owned)} profiles: must be as many")
     both = (n_owned > 0) & ~np.isnan(of_lists)
     if not both.any():
         return np.nan
-    of_profiles = (profiles.astype(bool) @ counts)[both] / n_owned[both]
+    of_profiles = (profiles @ counts)[both] / n_owned[both]
     return float(of_lists[both].mean() / of_profiles.mean() - 1)
 
 
@@ -84,10 +85,11 @@ def cosine_similarity(rows: ArrayLike) -> np.ndarray:
 def intra_list_diversity(items: ArrayLike, similarity: ArrayLike) -> float | np.ndarray:
     """Mean 1 - similarity over all pairs of different places of a list: [k] -> float, [B, k] -> [B].
 
-    similarity [I, I], symmetric. An item is not paired with itself. Fewer than two items -> nan.
-    Source: Ziegler et al. (2005), there as a similarity and summed.
+    similarity [I, I], 1 for the same. A place is not paired with itself. Fewer than two items -> nan.
+    Source: Smyth and McClave (2001).
     """
-    items, similarity = np.asarray(items), np.asarray(similarity)
+    similarity = np.asarray(similarity)
+    items = _items_below(len(similarity), items)
     if items.ndim == 1:
         return float(intra_list_diversity(items[None], similarity)[0])
     there = items >= 0
@@ -103,14 +105,14 @@ def genre_shares(items: ArrayLike | sparse.csr_array, genres: ArrayLike) -> np.n
 
     Histories may be a sparse array [B, I] with a value for each item. genres [I, G] bool. An item is shared
     out evenly among its genres; one without any is left out. Nothing left -> nan. Source: Steck (2018),
-    equations 2 and 3, all items of equal weight.
+    all items of equal weight.
     """
     genres = np.asarray(genres, dtype=bool)
     of_item = genres / np.maximum(genres.sum(axis=1, keepdims=True), 1)  # [I, G]
     if sparse.issparse(items):
-        total = items.astype(bool) @ of_item
+        total = canonical(items).astype(bool) @ of_item
     else:
-        items = np.asarray(items)
+        items = _items_below(len(genres), items)
         total = (of_item[items] * (items >= 0)[..., None]).sum(axis=-2)
     return _divide(total, total.sum(axis=-1, keepdims=True))
 
@@ -120,7 +122,7 @@ def calibration(history_shares: ArrayLike, list_shares: ArrayLike, alpha: float 
 
     The Kullback-Leibler divergence of the list's shares q from the history's p: 0 when they are the same, at
     most log(1 / alpha). q is mixed with alpha of p, so that a genre that the list lacks does not cost
-    infinitely much; lower is better. Shares of nan -> nan. Source: Steck (2018), equations 4 and 5.
+    infinitely much; lower is better. Shares of nan -> nan. Source: Steck (2018).
     """
     p, q = np.asarray(history_shares, dtype=np.float64), np.asarray(list_shares, dtype=np.float64)
     if p.shape != q.shape:
@@ -135,7 +137,7 @@ def calibration(history_shares: ArrayLike, list_shares: ArrayLike, alpha: float 
 
 def _mean_of_lists(items: ArrayLike, value_of_item: np.ndarray) -> float | np.ndarray:
     """The mean of value_of_item [I] over a list: items [k] -> float, [B, k] -> [B]; an empty list -> nan."""
-    items = np.asarray(items)
+    items = _items_below(len(value_of_item), items)
     there = items >= 0
     means = _divide((value_of_item[items] * there).sum(axis=-1), there.sum(axis=-1))
     return means if means.ndim else float(means)
@@ -144,3 +146,10 @@ def _mean_of_lists(items: ArrayLike, value_of_item: np.ndarray) -> float | np.nd
 def _divide(values: np.ndarray, by: np.ndarray) -> np.ndarray:
     """values / by, nan where by is 0."""
     return np.divide(values, by, out=np.full(np.shape(values), np.nan), where=by > 0)
+
+
+def _items_below(n_items: int, items: ArrayLike) -> np.ndarray:
+    items = item_numbers(items, "items", lowest=-1)
+    if items.max(initial=-1) >= n_items:
+        raise ValueError(f"items reach to {items.max()}: must be below the number of items, {n_items}")
+    return items

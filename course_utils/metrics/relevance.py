@@ -53,7 +53,7 @@ def as_table(relevant: Relevant, n_items: int) -> sparse.csr_array:
         return canonical(relevant)
     of_each = [list(one) if isinstance(one, Iterable) else [one] for one in map(plain, plain(relevant))]
     users = np.repeat(np.arange(len(of_each)), [len(one) for one in of_each])
-    items = _item_numbers(list(chain.from_iterable(of_each)), "relevant items", lowest=0)
+    items = item_numbers(list(chain.from_iterable(of_each)), "relevant items", lowest=0)
     shape = (len(of_each), max(n_items, 1 + items.max(initial=-1)))
     return sparse.csr_array((np.ones(len(items), dtype=bool), (users, items)), shape=shape)
 
@@ -71,7 +71,7 @@ def plain(relevant: Relevant) -> Relevant:
     return relevant.tolist() if hasattr(relevant, "tolist") else relevant
 
 
-def _item_numbers(items: ArrayLike, name: str, lowest: int) -> np.ndarray:
+def item_numbers(items: ArrayLike, name: str, lowest: int) -> np.ndarray:
     items = np.asarray(items)
     if items.size and (items.dtype.kind not in "iu" or items.min() < lowest):
         raise ValueError(
@@ -87,7 +87,7 @@ def _lists_and_table(
     items = np.asarray(items)
     if items.ndim not in (1, 2):
         raise ValueError(f"items {list(items.shape)}: must be one list [L] or lists of as many users [B, L]")
-    items = _item_numbers(items[..., :k], "items", lowest=-1)
+    items = item_numbers(items[..., :k], "items", lowest=-1)
     n_lists = 1 if items.ndim == 1 else len(items)
     n_items = 1 + items.max(initial=-1)
     table = as_table([plain(relevant)] if items.ndim == 1 else relevant, n_items)
