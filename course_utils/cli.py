@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -78,6 +79,31 @@ def run(labs, parameters, resume):
         sys.exit(130)
 
 
+@main.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def release(file):
+    """Write the zip that students get to FILE (build/recsys-course-VERSION.zip by default)."""
+    from course_utils.authoring import release as releases
+
+    root = runtime.course_root()
+    with _told():
+        click.echo("\n".join(releases.write_release(root, file or root / "build" / f"{releases.NAME}.zip")))
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@LABS
+def nbgrader(folder, labs):
+    """Make a course folder for nbgrader in DIR, with an assignment for each LAB (all of them by default).
+
+    Then, in DIR: nbgrader generate_assignment, autograde, generate_feedback; or formgrader in JupyterLab.
+    """
+    from course_utils.authoring import nbgrader as course_folder
+
+    with _told():
+        click.echo("\n".join(course_folder.make_course(folder, _labs(labs))))
+
+
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("jupyter_arguments", nargs=-1, type=click.UNPROCESSED)
 def lab(jupyter_arguments):
@@ -119,12 +145,13 @@ def progress(labs):
 
 @contextmanager
 def _told():
-    """Show a WorkspaceError as a message, not as a traceback."""
+    """Show what the course itself complains of as a message, not as a traceback."""
+    from course_utils.authoring.labs import BuildError
     from course_utils.authoring.workspace import WorkspaceError
 
     try:
         yield
-    except WorkspaceError as error:
+    except (BuildError, WorkspaceError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -152,3 +179,31 @@ def doctor():
     findings = physician.examine()
     click.echo("\n".join(finding.line() for finding in findings))
     sys.exit(int(not all(finding.ok for finding in findings)))
+
+
+@main.command()
+@click.argument("submissions", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+              help="Where the grades, feedback and overview go, and what a next run goes on from.")  # fmt: skip
+@click.option("--seed", metavar="TEXT", help="Of the hidden cases; by default random, and kept in DIR.")
+@click.option("--jobs", default=1, type=click.IntRange(min=1), help="Notebooks at a time on this machine.")
+@click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler whose workers do the grading.")
+@click.option("--sandbox", default="auto", type=click.Choice(["auto", "bwrap", "unshare"]),
+              help="auto: bubblewrap, and nothing is run without it. unshare is weaker.")  # fmt: skip
+@click.option("--seconds", default=20.0, type=click.FloatRange(min=1), help="For one exercise.", show_default=True)
+def grade(submissions, out, seed, jobs, scheduler, sandbox, seconds):
+    """Grade the notebooks in SUBMISSIONS: grades.csv, feedback/ and class.html in DIR.
+
+    SUBMISSIONS is the folder as it was downloaded. What was graded before and has not changed stays.
+    """
+    from course_utils.authoring.grading import grade as grader
+
+    settings = dict(seed=seed, jobs=jobs, scheduler=scheduler, sandbox=sandbox, seconds=seconds)
+    try:
+        lines = grader.grade_class(submissions, out, **settings)
+    except grader.GradingError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("\nStopped. What had finished is kept: the same command goes on from there.")
+        sys.exit(130)
+    click.echo("\n".join(lines))

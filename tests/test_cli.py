@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import course_utils
 from course_utils import cli, data, doctor
 
-COMMANDS = {"data", "lab", "reset", "progress", "build", "run", "doctor"}
+COMMANDS = {"data", "lab", "reset", "progress", "build", "run", "release", "nbgrader", "doctor"}
 
 
 def invoke(*arguments):

@@ -13,7 +13,7 @@ import nbformat
 import course_utils
 from course_utils import exercises
 from course_utils.authoring import execute
-from course_utils.authoring.labs import Lab, check_of, exercise_of, write_atomically
+from course_utils.authoring.labs import BuildError, Lab, check_of, exercise_of, write_atomically
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 MARKER = re.compile(r"\s*#+\s*(BEGIN|END)\s+SOLUTION\b", re.IGNORECASE)
@@ -24,10 +24,6 @@ STUB = (
     "# Your code here (2-12 lines), then delete the next line.",
     'raise NotImplementedError("Exercise {exercise} is not written yet.")',
 )
-
-
-class BuildError(ValueError):
-    """The source of a lab breaks a rule; the message names file and line."""
 
 
 def build_lab(lab: Lab, run: bool = True) -> list[str]:

@@ -9,6 +9,10 @@ from pathlib import Path
 DEFINITION = re.compile(r"^(?:def|class)\s+(\w+)", re.MULTILINE)
 
 
+class BuildError(ValueError):
+    """The source of a lab breaks a rule, or a notebook does not fit it; the message names the file."""
+
+
 @dataclass(frozen=True)
 class Lab:
     """A lab by its name, as "01_collaborative_filtering", under the root of the course."""
@@ -56,13 +60,14 @@ def find_labs(root: Path, wanted: tuple[str, ...] = (), room: str = "solutions")
     return [Lab(name, root) for name in sorted(chosen)]
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write the whole file or nothing: to a temporary file beside it, which then takes its name."""
+    content = content if isinstance(content, bytes) else content.encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:

@@ -15,10 +15,14 @@ from course_utils.authoring.labs import Lab, describe_cell
 
 def check_lab(lab: Lab) -> list[str]:
     """What is wrong with the two notebooks of a lab, one line each; empty when they fit the source."""
-    cells, title = read_source(lab)
-    learner = json.loads(as_text(learner_notebook(lab, cells, title)))
-    solution = json.loads(as_text(solution_notebook(lab, cells, title)))
-    return _compare(lab.learner, learner, outputs=False) + _compare(lab.solution, solution, outputs=True)
+    solution = json.loads(as_text(solution_notebook(lab, *read_source(lab))))
+    return check_learner(lab) + _compare(lab.solution, solution, outputs=True)
+
+
+def check_learner(lab: Lab) -> list[str]:
+    """What is wrong with the learner's notebook alone."""
+    learner = json.loads(as_text(learner_notebook(lab, *read_source(lab))))
+    return _compare(lab.learner, learner, outputs=False)
 
 
 def _compare(path: Path, expected: dict, outputs: bool) -> list[str]:
