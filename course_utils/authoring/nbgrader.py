@@ -1,14 +1,13 @@
 """A course folder for nbgrader: its source notebooks, its configuration, and the kernel of its autograde."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
 from course_utils import runtime
 from course_utils.authoring import build
+from course_utils.authoring.grading import sandbox
 from course_utils.authoring.labs import Lab, exercise_of, write_atomically
-from course_utils.authoring.sandboxed_kernel import INSTALL
 
 KERNEL = "recsys-course"
 CELL_SECONDS = 120  # nothing in a lab takes as long in FAST mode
@@ -48,10 +47,10 @@ def make_course(folder: Path, labs: list[Lab]) -> list[str]:
     """Write the course folder; one line for each file that was written, or left alone since it was changed.
 
     folder/source/LAB/LAB.ipynb, nbgrader_config.py, jupyter/kernels/, and an empty submitted/. The kernel
-    runs in a sandbox where bubblewrap is installed, else without one, which the last line says. Raises
+    runs in a sandbox where bubblewrap can make one, else without one, which the last line says. Raises
     build.BuildError for a source that breaks a rule.
     """
-    sandboxed = shutil.which("bwrap") is not None
+    sandboxed = _sandbox_works()
     files = {f"source/{lab.name}/{lab.name}.ipynb": build.as_text(source_notebook(lab)) for lab in labs}
     files["nbgrader_config.py"] = CONFIG.format(
         stub="\n".join(build.STUB).replace("Exercise {exercise}", "This exercise"),
@@ -65,8 +64,9 @@ def make_course(folder: Path, labs: list[Lab]) -> list[str]:
     lines.append(f"{name}: written")
     if not sandboxed:
         lines.append(
-            "WARNING: bubblewrap is not installed, so autograde will run what students wrote with your "
-            f"rights, on your files. To change that: {INSTALL}, and give this command again."
+            "WARNING: without bubblewrap, autograde will run what students wrote with your rights, on your "
+            f"files. Install it: {sandbox.INSTALL}, see that `bwrap --unshare-all --ro-bind / / true` works, "
+            "and give this command again."
         )
     return lines
 
@@ -97,6 +97,13 @@ def kernel_spec(sandboxed: bool) -> dict:
         "interrupt_mode": "message",  # a signal would end the sandbox
         "env": {"COURSE_ROOT": str(runtime.course_root()), **dict.fromkeys(switches, "1")},
     }
+
+
+def _sandbox_works() -> bool:
+    try:
+        return sandbox.choose("bwrap") == "bwrap"
+    except sandbox.SandboxError:
+        return False
 
 
 def _write(folder: Path, name: str, text: str) -> str:

@@ -25,7 +25,6 @@ from pathlib import Path
 import course_utils
 from course_utils import runtime
 
-INSTALL = "apt-get install bubblewrap (Debian, Ubuntu) or dnf install bubblewrap (Fedora)"
 HANDED_ON = ("COURSE_FAST", "COURSE_STRICT", "COURSE_HEADLESS", "COURSE_THREADS", "LANG")
 DATA = ("COURSE_DATA_CACHE", "COURSE_DATA_DIR")  # folders
 GIB = 2**30
@@ -44,7 +43,7 @@ def main(connection_file: str, *arguments: str) -> int:
     """Run a kernel until it ends, or until Jupyter does; its exit code."""
     bwrap = shutil.which("bwrap")
     if not bwrap:
-        sys.exit(f"The sandboxed kernel needs bubblewrap: {INSTALL}")
+        sys.exit("The kernel of this course needs bubblewrap: `course nbgrader` says how to install it.")
     for limit, value in LIMITS.items():
         hard = resource.getrlimit(limit)[1]
         resource.setrlimit(limit, (value if hard == resource.RLIM_INFINITY else min(value, hard),) * 2)
