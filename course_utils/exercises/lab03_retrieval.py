@@ -55,7 +55,11 @@ def _call_ivf(build_ivf, vectors, n_lists, n_probe, queries):
 
 
 def _look_into(index, queries: np.ndarray) -> tuple:
-    """Settings (in the order of _settings); items and scores [Q, 5] of a search through every list."""
+    """Settings (in the order of _settings); items and scores [Q, 5] of a search through every list.
+
+    Of a copy made by FAISS: an index of a class of one's own would say of itself what it likes.
+    """
+    index = _faiss().deserialize_index(_faiss().serialize_index(index))
     by_inner_product = index.metric_type == _faiss().METRIC_INNER_PRODUCT
     ivf = index if hasattr(index, "nlist") else _faiss().try_extract_index_ivf(index)
     lists = (ivf.nlist, ivf.nprobe) if ivf else (0, 0)

@@ -8,9 +8,12 @@ TWINS names what else would give the answer away.
 from __future__ import annotations
 
 import ast
-import importlib
+import hashlib
+import importlib.util
 import inspect
-import shutil
+import os
+import py_compile
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from course_utils.exercises.declare import Exercise
 PACKAGE = Path(exercises.__file__).resolve().parents[1]
 REFERENCE_FREE = ("calling", "observe", "plain", "guard", "forward", "verdicts")
 LEFT_OUT = {"authoring", "exercises", "cli", "doctor", "claims", "zoo", "distributed", "recipes"}
-GONE = "raise NotImplementedError(\"the course's own version is not there while this exercise is graded\")"
+GONE = 'raise NotImplementedError("the course\'s own version is not there while this exercise is graded")'
 
 # What references use that answers nothing by itself.
 HARMLESS = {("losses", "mse"), ("sampling", "interactions")}
@@ -149,26 +152,64 @@ def hidden_at(exercise_id: str) -> frozenset[tuple[str, str]]:
 # ---- the copy ----
 
 
-def write_package(folder: Path, exercise_id: str) -> None:
-    """Write folder/course_utils as the sandbox may see it while this exercise is graded."""
-    hidden = hidden_at(exercise_id)
-    target = folder / "course_utils"
+@cache
+def _store() -> tempfile.TemporaryDirectory:
+    """Where this process keeps the copies; removed when it ends."""
+    return tempfile.TemporaryDirectory(prefix="course-")
+
+
+def package_at(exercise_id: str) -> Path:
+    """A folder with course_utils as the sandbox may see it while this exercise is graded; made once."""
+    return _package(hidden_at(exercise_id))
+
+
+@cache
+def _package(hidden: frozenset[tuple[str, str]]) -> Path:
+    folder = Path(_store().name) / hashlib.sha256(repr(sorted(hidden)).encode()).hexdigest()[:12]
     for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[0] in LEFT_OUT:
+        place = path.relative_to(PACKAGE)
+        if place.with_suffix("").parts[0] in LEFT_OUT:
             continue
-        module = ".".join(parts).removesuffix(".__init__")
-        names = {name for place, name in hidden if place == module or (name == "*" and module.startswith(f"{place}."))}
-        copy = target / path.relative_to(PACKAGE)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(without_bodies(path.read_text(encoding="utf-8"), names), encoding="utf-8")
-    (target / "exercises").mkdir()
-    (target / "exercises" / "__init__.py").touch()
+        module = ".".join(place.with_suffix("").parts).removesuffix(".__init__")
+        _put(folder / "course_utils" / place, path, _names_in(module, hidden))
     for name in REFERENCE_FREE:
-        shutil.copyfile(PACKAGE / "exercises" / f"{name}.py", target / "exercises" / f"{name}.py")
+        _put(
+            folder / "course_utils" / "exercises" / f"{name}.py",
+            PACKAGE / "exercises" / f"{name}.py",
+            frozenset(),
+        )
+    (folder / "course_utils" / "exercises" / "__init__.py").touch()
+    return folder
 
 
-def without_bodies(source: str, names: set[str]) -> str:
+def _names_in(module: str, hidden: frozenset[tuple[str, str]]) -> frozenset[str]:
+    above = {".".join(module.split(".")[:n]) for n in range(1, module.count(".") + 1)}
+    return frozenset(name for place, name in hidden if place == module or (name == "*" and place in above))
+
+
+def _put(target: Path, path: Path, names: frozenset[str]) -> None:
+    """The stripped source and its bytecode, which is not looked up in the source again."""
+    source, bytecode = _stripped(path, names)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.link(source, target)
+    compiled = Path(importlib.util.cache_from_source(str(target)))
+    compiled.parent.mkdir(exist_ok=True)
+    os.link(bytecode, compiled)
+
+
+@cache
+def _stripped(path: Path, names: frozenset[str]) -> tuple[Path, Path]:
+    text = without_bodies(path.read_text(encoding="utf-8"), names)
+    digest = hashlib.sha256(f"{path}\0{text}".encode()).hexdigest()[:16]
+    source, bytecode = (Path(_store().name) / f"{digest}.{end}" for end in ("py", "pyc"))
+    source.write_text(text, encoding="utf-8")
+    shown = str(path.relative_to(PACKAGE.parent))
+    never = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(source), str(bytecode), dfile=shown, doraise=True, invalidation_mode=never)
+    return source, bytecode
+
+
+def without_bodies(source: str, names: frozenset[str]) -> str:
     """The source with the bodies of these functions and methods gone; "*" is all but constructors."""
     if not names:
         return source
@@ -179,8 +220,7 @@ def without_bodies(source: str, names: set[str]) -> str:
         for member in members:
             if not isinstance(member, ast.FunctionDef) or member.name in ("__init__", "__post_init__"):
                 continue
-            # a class that is hidden as a whole has all its methods hidden
-            if names & {"*", owner + member.name, owner.rstrip(".")}:
+            if names & {"*", owner + member.name}:
                 docstring = member.body[:1] if ast.get_docstring(member) else []
                 member.body = [*docstring, *ast.parse(GONE).body]
     return ast.unparse(tree)

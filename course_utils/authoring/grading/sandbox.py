@@ -126,18 +126,18 @@ class Sandbox:
 
     def _start(self) -> None:
         with tempfile.TemporaryFile() as errors:
-            self.process = subprocess.Popen(
-                self._command(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=environment(self.kind, str(self.temporary)),
-                cwd="/",
-                start_new_session=True,
-            )
             try:
+                self.process = subprocess.Popen(
+                    self._command(),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    env=environment(self.kind, str(self.temporary)),
+                    cwd="/",
+                    start_new_session=True,
+                )
                 self._answer(time.monotonic() + START_SECONDS)
-            except Died as error:
+            except (OSError, Died) as error:
                 errors.seek(0)
                 said = errors.read(2000).decode(errors="replace").strip()
                 self.stop()
@@ -207,7 +207,8 @@ def _bwrap(course: str) -> list[str]:
         for resolved in (False, True)
     )
     root = runtime.course_root().resolve()
-    words = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    # The server is the first process: bwrap's own would hold the pipes to the grader open for all to see.
+    words = ["--unshare-all", "--as-pid-1", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     for path in (*SYSTEM, *(p for p in pythons if not Path(p).is_relative_to(root))):
         words += ["--ro-bind-try", path, path]
     seen = [Path(path) for path in (*SYSTEM, *pythons)]

@@ -1,6 +1,7 @@
 """What a forked process does: recover a notebook's objects, or run one object on the cases of an exercise."""
 
 import contextlib
+import functools
 import importlib.util
 import json
 import linecache
@@ -38,10 +39,12 @@ def _observe(task: dict, out: int, encode=wire.encode, write=_write) -> None:
     from course_utils.exercises.calling import Case, Subject, call_function
 
     call = _define_call(task["call"]) if task["call"] else call_function
-    subject = Subject(**task["subject"], call=call)
+    restore = _remember()
+    subject = Subject(**task["subject"], call=functools.partial(_call, call, restore))
     cases = [Case("", args) for args in pickle.loads(task["cases"])]
     name, deadline = task["name"], time.monotonic() + task["seconds"]
     namespace, problem = _define(task["program"], task["seconds"])
+    restore()
     if isinstance(problem, observe.Outcome):
         outcomes = [problem]
     elif name not in namespace:
@@ -52,6 +55,59 @@ def _observe(task: dict, out: int, encode=wire.encode, write=_write) -> None:
         outcomes = observe.observe_each(subject, namespace[name], cases, deadline - time.monotonic())
     for outcome in outcomes:
         write(out, encode(outcome))
+
+
+def _remember():
+    """A function that puts the modules which look at an answer back as they are now.
+
+    Whoever patches numpy to please a comparison, or to hide what was written into an argument, has patched it
+    only for themselves. Comparisons that count are made elsewhere; this keeps the outcome honest.
+    """
+    import torch
+
+    watched = (
+        "builtins",
+        "copy",
+        "inspect",
+        "json",
+        "numpy",
+        "os",
+        "torch",
+        "types",
+        "wire",
+        "faiss",
+        "course_call",
+    )
+    modules = [m for n, m in sys.modules.items() if n in watched or n.startswith(("course_utils", "numpy."))]
+    saved = [(module.__dict__, dict(module.__dict__)) for module in modules]
+    tensor, methods = torch.Tensor, dict(torch.Tensor.__dict__)
+    loaded, all_loaded = sys.modules, dict(sys.modules)
+
+    def restore(get=dict.get, set_on=type.__setattr__, update=dict.update):
+        for now, before in saved:
+            update(now, before)
+        update(loaded, all_loaded)
+        for name, method in methods.items():
+            if get(dict(tensor.__dict__), name) is not method:
+                set_on(tensor, name, method)
+
+    return restore
+
+
+def _call(call, restore, learners, **args):
+    """The exercise's own call, with everything put back before it looks at what came."""
+
+    @functools.wraps(learners)
+    def restored(*given, **named):
+        try:
+            return learners(*given, **named)
+        finally:
+            restore()
+
+    try:
+        return call(learners if isinstance(learners, type) else restored, **args)
+    finally:
+        restore()
 
 
 def _load_course(folder: str) -> None:
@@ -66,9 +122,11 @@ def _load_course(folder: str) -> None:
 
 def _define_call(call: dict):
     """The course's way to call the object, from statements of the declaration that know no answer."""
-    module = types.ModuleType("course_call")
+    sys.modules["course_call"] = module = types.ModuleType("course_call")
     for text, where in call["program"]:
         exec(compile(text, where, "exec"), module.__dict__)
+        if "faiss" in text:  # before a learner's code could lay hands on it
+            import faiss  # noqa: F401
     return module.__dict__[call["name"]]
 
 
@@ -105,7 +163,9 @@ def _execute(text: str, filename: str, namespace: dict) -> str:
     known = linecache.cache.get(filename)
     if known:  # several statements of one cell: each has its own lines, and empty ones elsewhere
         longest = max(len(lines), len(known[2]))
-        padded = [[*part, *[""] * (longest - len(part))] for part in (lines, [x.rstrip("\n") for x in known[2]])]
+        padded = [
+            [*part, *[""] * (longest - len(part))] for part in (lines, [x.rstrip("\n") for x in known[2]])
+        ]
         lines = [new or old for new, old in zip(*padded, strict=True)]
     linecache.cache[filename] = (len(text), None, [f"{line}\n" for line in lines], filename)
     with contextlib.suppress(ValueError):

@@ -4,11 +4,20 @@ Only syntax is looked at; nothing is run. It still belongs into the sandbox: a h
 """
 
 import ast
-import hashlib
 import re
 from collections.abc import Collection
 
-from statements import STAR, Statement, binding, closure, statements_of
+from statements import (
+    STAR,
+    Statement,
+    binding,
+    body_of,
+    closure,
+    fingerprint,
+    method_of,
+    statements_of,
+    written_part,
+)
 
 MOST_VERSIONS = 3  # of one object, that are tried
 MOST_SOURCE = 200_000  # characters of a cell that anybody writes by hand
@@ -96,9 +105,7 @@ def without_magics(source: str) -> str:
         if found.group(1) not in _PYTHON_MAGICS:
             return ""
         lines[first] = ""
-    return "\n".join(
-        found.group(1) + "pass" if (found := _MAGIC.match(line)) else line for line in lines
-    )
+    return "\n".join(found.group(1) + "pass" if (found := _MAGIC.match(line)) else line for line in lines)
 
 
 def _salvage(source: str, where: str) -> tuple[list[Statement], dict[str, str]]:
@@ -166,13 +173,17 @@ def candidates(notebook: Notebook, exercise: dict) -> list[tuple[Statement, str]
     name = exercise["name"]
     last_first = binding(notebook.code, name)[::-1]
     named = [(s, name) for s in last_first if s.defines]
-    assigned = [(s, name) for s in last_first if isinstance(s.node, _ASSIGNS) and s.where not in notebook.given]
+    assigned = [
+        (s, name) for s in last_first if isinstance(s.node, _ASSIGNS) and s.where not in notebook.given
+    ]
     renamed = []
     if (other := notebook.checked_name(exercise["id"])) and other != name:
         renamed += [(s, other) for s in reversed(binding(notebook.code, other))]
     definitions = [s for s in reversed(notebook.code) if s.defines and _fits(s.node, exercise)]
     in_its_cell = [s for s in definitions if notebook.exercise_of.get(s.where) == exercise["id"]]
-    same_words = [s for s in definitions if exercise["docstring"] and _first_line(s.node) == exercise["docstring"]]
+    same_words = [
+        s for s in definitions if exercise["docstring"] and _first_line(s.node) == exercise["docstring"]
+    ]
     renamed += [(s, s.node.name) for s in (*in_its_cell, *same_words)]
     in_text = [(s, name) for s in reversed(binding(notebook.text, name)) if s.defines]
     distinct = {}
@@ -190,50 +201,22 @@ _ASSIGNS = (ast.Assign, ast.AnnAssign, ast.If, ast.Try, ast.With)
 def _fits(node: ast.stmt, exercise: dict) -> bool:
     """Whether a definition is of the kind that the exercise asks for, with as many parameters."""
     if exercise["method"]:
-        return isinstance(node, ast.ClassDef) and _method(node, exercise["method"]) is not None
+        return isinstance(node, ast.ClassDef) and method_of(node, exercise["method"]) is not None
     return isinstance(node, ast.FunctionDef) and len(node.args.args) == len(exercise["params"])
-
-
-def _method(node: ast.ClassDef, name: str):
-    return next((m for m in node.body if isinstance(m, ast.FunctionDef) and m.name == name), None)
 
 
 def _first_line(node: ast.stmt) -> str:
     return (ast.get_docstring(node) or "").split("\n")[0].strip()
 
 
-def _written_part(node: ast.stmt, method: str | None):
-    """The function in which the learner writes, where there is one."""
-    if isinstance(node, ast.ClassDef) and method:
-        return _method(node, method) or node
-    return node
-
-
-def _body(node) -> list[ast.stmt]:
-    body = getattr(node, "body", [node])
-    if not isinstance(body, list):
-        return [node]
-    has_docstring = body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
-    return body[1:] if has_docstring else body
-
-
 def _is_stub(node: ast.stmt, method: str | None) -> bool:
     """Nothing but a docstring and the line that says so, or nothing at all."""
     if not isinstance(node, ast.FunctionDef | ast.ClassDef):
         return False
-    body = _body(_written_part(node, method))
+    body = body_of(written_part(node, method))
     return all(
         isinstance(s, ast.Pass) or (isinstance(s, ast.Raise) and _NOT_WRITTEN in ast.unparse(s)) for s in body
     )
-
-
-def fingerprint(node: ast.stmt, method: str | None) -> tuple[str, int]:
-    """A hash of the syntax tree of what the learner wrote, without name and docstring; and its size in nodes."""
-    part = _written_part(node, method)
-    args = [part.args] if isinstance(part, ast.FunctionDef) else []
-    trees = [*args, *_body(part)]
-    text = "\n".join(ast.dump(tree) for tree in trees)
-    return hashlib.sha256(text.encode()).hexdigest()[:20], sum(1 for tree in trees for _ in ast.walk(tree))
 
 
 def _program(

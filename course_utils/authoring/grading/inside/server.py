@@ -35,8 +35,8 @@ _PR_SET_DUMPABLE = 4
 
 def main(outer_pids: str, *own_folders: str) -> None:
     """Serve until stdin ends."""
-    if os.readlink("/proc/self/ns/pid") == outer_pids:
-        sys.exit("the server needs a PID namespace of its own")
+    if os.readlink("/proc/self/ns/pid") == outer_pids or os.getpid() != 1:
+        sys.exit("the server must be the first process of a PID namespace of its own")
     tasks, answers = 0, os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 1)
@@ -68,7 +68,9 @@ def _exactly(fd: int, n: int) -> bytes:
 
 def _write(fd: int, head: dict, payload: bytes) -> None:
     text = json.dumps(head).encode()
-    data = memoryview(LENGTH.pack(LENGTH.size + len(text) + len(payload)) + LENGTH.pack(len(text)) + text + payload)
+    data = memoryview(
+        LENGTH.pack(LENGTH.size + len(text) + len(payload)) + LENGTH.pack(len(text)) + text + payload
+    )
     while data:
         data = data[os.write(fd, data) :]
 
@@ -162,22 +164,30 @@ def _watch(pid: int, reading: int, deadline: float) -> tuple[str, bytes]:
         elif problem := _too_much(own):
             ended = problem
         else:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                ended = "exit" if status == 0 else "killed"
+            ended = _reap(pid)
         if ended in ("time", "memory", "processes"):
             _kill_all()
 
 
+def _reap(pid: int) -> str | None:
+    """How the process ended, if it has; what it has left behind is this one's to reap."""
+    while True:
+        done, status = os.waitpid(-1, os.WNOHANG)
+        if done == pid:
+            return "exit" if status == 0 else "killed"
+        if not done:
+            return None
+
+
 def _kill_all() -> None:
-    """End whatever there is, but this process and the first of the namespace."""
+    """End whatever there is but this process, the first of its namespace."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
 
 
 def _too_much(own: int) -> str:
     others = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
-    others = [pid for pid in others if pid not in (1, os.getpid())]
+    others = [pid for pid in others if pid != os.getpid()]
     if len(others) > MOST_PROCESSES:
         return "processes"
     if sum(max(0, _resident(pid) - own) for pid in others) > MOST_MEMORY:

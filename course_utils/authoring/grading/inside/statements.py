@@ -1,10 +1,11 @@
-"""Top-level statements, what each binds and needs, and which of them a name takes to be defined.
+"""Top-level statements: what each binds and needs, and which of them a name takes to be defined.
 
 Only syntax is looked at; nothing is run.
 """
 
 import ast
 import builtins
+import hashlib
 import symtable
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -92,3 +93,36 @@ def binding(statements: Iterable[Statement], name: str) -> list[Statement]:
     elsewhere, from which a kernel's restart would have saved its author."""
     shadows = hasattr(builtins, name)
     return [s for s in statements if name in s.binds and (s.defines or not shadows)]
+
+
+# ---- what the learner wrote, for a comparison ----
+
+
+def method_of(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
+    """The method of this name in a class, or None."""
+    return next((m for m in node.body if isinstance(m, ast.FunctionDef) and m.name == name), None)
+
+
+def written_part(node: ast.stmt, method: str | None):
+    """The function in which the learner writes, where there is one."""
+    if isinstance(node, ast.ClassDef) and method:
+        return method_of(node, method) or node
+    return node
+
+
+def body_of(node) -> list[ast.stmt]:
+    """The statements of a function without its docstring; of anything else, itself."""
+    body = getattr(node, "body", [node])
+    if not isinstance(body, list):
+        return [node]
+    has_docstring = body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+    return body[1:] if has_docstring else body
+
+
+def fingerprint(node: ast.stmt, method: str | None) -> tuple[str, int]:
+    """A hash of the syntax tree of what the learner wrote, without name and docstring; and its size in nodes."""
+    part = written_part(node, method)
+    args = [part.args] if isinstance(part, ast.FunctionDef) else []
+    trees = [*args, *body_of(part)]
+    text = "\n".join(ast.dump(tree) for tree in trees)
+    return hashlib.sha256(text.encode()).hexdigest()[:20], sum(1 for tree in trees for _ in ast.walk(tree))
