@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from alternative_solutions_02 import LAB_02
 from alternative_solutions_03 import LAB_03
+from alternative_solutions_04 import LAB_04
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -263,4 +264,4 @@ ALTERNATIVES = {
     "1.7": [ForwardWithColumns, ForwardWithEinsum, ForwardWithMatmul],
     "1.8": [train_epoch_with_split, train_epoch_shuffled_first, train_epoch_with_loader],
     "1.9": [top_k_unseen_sorted, top_k_unseen_by_filter, top_k_unseen_in_torch],
-} | LAB_02 | LAB_03
+} | LAB_02 | LAB_03 | LAB_04

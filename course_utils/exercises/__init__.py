@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from course_utils import runtime
-from course_utils.exercises import lab01, lab02, lab03
+from course_utils.exercises import lab01, lab02, lab03, lab04
 from course_utils.exercises.declare import Case, Exercise, Misconception
 from course_utils.exercises.guard import SECONDS
 from course_utils.exercises.judge import Result, judge, refuse
@@ -13,7 +13,7 @@ from course_utils.exercises.observe import observe, of_the_package
 
 __all__ = ["Case", "Exercise", "Misconception", "Result", "check", "get", "of_lab", "run_check"]
 
-_EXERCISES = {exercise.id: exercise for lab in (lab01, lab02, lab03) for exercise in lab.EXERCISES}
+_EXERCISES = {exercise.id: exercise for lab in (lab01, lab02, lab03, lab04) for exercise in lab.EXERCISES}
 
 
 class UnknownExercise(KeyError):
