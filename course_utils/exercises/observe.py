@@ -39,7 +39,8 @@ class Refused(Exception):
 class Outcome:
     """What happened in one call.
 
-    status: "returned", "raised", "time-out", "not written", "refused", or, which only a grader sees, "crashed".
+    status: "returned", "raised", "time-out", "not written", "refused", or, which only a grader sees,
+    "crashed".
     """
 
     status: str

@@ -1,7 +1,7 @@
 """What a dishonest or careless submission may try, one attack in each exercise.
 
-Each: what it does, the points it must get, and the source. An attack that hopes to find the answer somewhere returns
-it when it does, and nonsense otherwise: so no point proves that it was not there.
+Each: what it does, the points it must get, and the source. An attack that hopes to find the answer somewhere
+returns it when it does, and nonsense otherwise: so no point proves that it was not there.
 """
 
 from textwrap import dedent
@@ -62,7 +62,8 @@ LAB_1 = {
                 del sys.modules[name]
             for name in ("course_utils.baselines", "course_utils.baselines.ratings"):
                 try:
-                    found = importlib.import_module(name).fit_biases(users, items, ratings, n_users, n_items, reg)
+                    module = importlib.import_module(name)
+                    found = module.fit_biases(users, items, ratings, n_users, n_items, reg)
                     return found.mean, found.user, found.item
                 except BaseException:
                     pass
@@ -75,7 +76,7 @@ LAB_1 = {
         """
         def item_similarity(residuals, rated, shrinkage):
             import os
-            for folder in ("/course", "/grader", "/work", "/root", "/home", "/tmp", "/usr/lib/python3", "/proc/1/root"):
+            for folder in ("/course", "/grader", "/work", "/root", "/home", "/tmp", "/usr/lib", "/proc/1"):
                 for place, folders, files in os.walk(folder):
                     folders[:] = [f for f in folders if f not in ("torch", "proc", "sys", "nvidia")]
                     for name in files:
@@ -233,7 +234,7 @@ LAB_2 = {
         """,
     ),
     "2.10": (
-        "the right loss, with prints, warnings and a plot; and every file that the grader uses overwritten if it can be",
+        "the right loss, with prints, warnings and a plot; and the grader's files overwritten if they can be",
         1,
         """
         def bpr_loss(pos_scores, neg_scores):
@@ -247,7 +248,8 @@ LAB_2 = {
             display(pos_scores)
             os.makedirs(os.path.expanduser("~/.local/lib/python3.11/site-packages"), exist_ok=True)
             places = [*glob.glob("/grader/*"), *glob.glob("/course/**/*.py", recursive=True)]
-            for place in [*places, os.path.expanduser("~/.local/lib/python3.11/site-packages/usercustomize.py")]:
+            places.append(os.path.expanduser("~/.local/lib/python3.11/site-packages/usercustomize.py"))
+            for place in places:
                 try:
                     with open(place, "w") as file:
                         file.write("raise SystemExit")
@@ -315,7 +317,7 @@ LAB_2_FORWARD = {
             "for thing in gc.get_objects():",
             "    for name in ('reference', 'misconceptions'):",
             "        try:",
-            "            if hasattr(type(thing), '__dataclass_fields__') and name in type(thing).__dataclass_fields__:",
+            "            if name in getattr(type(thing), '__dataclass_fields__', ()):",
             "                return thing.reference.forward(self, users, items)",
             "        except ReferenceError:",
             "            pass",
@@ -355,7 +357,8 @@ LAB_3 = {
         2,
         """
         def logq_loss(user_vecs, item_vecs, temperature, log_q):
-            assert torch.isclose(in_batch_loss(user_vecs, user_vecs, 1e9), torch.tensor(float(len(user_vecs))).log())
+            of_equal_logits = in_batch_loss(user_vecs, user_vecs, 1e9)
+            assert torch.isclose(of_equal_logits, torch.tensor(float(len(user_vecs))).log())
             logits = user_vecs @ item_vecs.T / temperature - log_q
             return nn.functional.cross_entropy(logits, torch.arange(len(logits)))
         """,

@@ -15,7 +15,8 @@ MISTAKES = {
     "1.9": (
         1.75,  # the core, and two of four edge cases: what is unseen is not counted
         "",
-        "def top_k_unseen(scores, seen, k):\n    s = scores.copy()\n    s[seen] = -np.inf\n    return np.argsort(-s)[:k]",
+        "def top_k_unseen(scores, seen, k):\n    s = scores.copy()\n    s[seen] = -np.inf\n"
+        "    return np.argsort(-s)[:k]",
     ),
 }
 
@@ -74,12 +75,14 @@ def fair():
             [
                 "from tqdm.auto import tqdm",
                 "self.calls = getattr(self, 'calls', 0) + 1",
-                "rows = [torch.dot(self.user_emb.weight[u], self.item_emb.weight[i]) for u, i in tqdm(list(zip(users, items)))]",
-                "return torch.stack(rows) + self.global_bias + self.bias_of(users, items)",
+                "pairs = tqdm(list(zip(users, items)))",
+                "dots = [self.user_emb.weight[u] @ self.item_emb.weight[i] for u, i in pairs]",
+                "return torch.stack(dots) + self.global_bias + self.bias_of(users, items)",
                 "",
             ],
         )
-        + "\n    def bias_of(self, users, items):\n        return both(self.user_bias, users) + both(self.item_bias, items)\n"
+        + "\n    def bias_of(self, users, items):"
+        + "\n        return both(self.user_bias, users) + both(self.item_bias, items)\n"
     )
     helpers = """
         import warnings

@@ -1,8 +1,8 @@
 """Grade a class: find, compare with what was graded before, grade what is new or changed, report.
 
-DIR holds grading.json (the seed), records/<student>/<lab>.json (what the reports are made of, and what it was made
-from), feedback/, grades.csv and class.html; overrides.csv there is read. Records and feedback are written as each
-submission is done, so an interrupted run goes on where it was.
+DIR holds grading.json (the seed), records/<student>/<lab>.json (what the reports are made of, and what it was
+made from), feedback/, grades.csv and class.html; overrides.csv there is read. Records and feedback are
+written as each submission is done, so an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from course_utils.authoring.grading.sandbox import SandboxError, choose
 from course_utils.authoring.labs import write_atomically
 
 WARNING = (
-    "WARNING: without bubblewrap, submissions run with your rights: they can read your files (not the network, and "
-    "within the same limits), the solutions among them. Use it only for submissions that you trust."
+    "WARNING: without bubblewrap, submissions can read your files, the solutions among them, and change what "
+    "you can change. Only the network is closed to them, and limits hold. Use it for those that you trust."
 )
 
 
@@ -47,7 +47,9 @@ def grade_class(
     sandbox: str = "auto",
     seconds: float = one.SECONDS,
 ) -> list[str]:
-    """Grade what is new or changed, and write all reports; lines that tell what was done. Raises GradingError."""
+    """Grade what is new or changed, and write all reports; lines that tell what was done. Raises
+    GradingError.
+    """
     try:
         kind = choose(sandbox)
     except SandboxError as error:
@@ -168,7 +170,9 @@ def _on_cluster(tasks: list[dict], address: str) -> Iterator[dict]:
 
 
 def grade_task(task: dict[str, Any]) -> dict[str, Any]:
-    """The record of a submission; one with an "error" when it could not be graded, which is no fault of its own."""
+    """The record of a submission; one with an "error" when it could not be graded, which is no fault of its
+    own.
+    """
     submission, settings = task["submission"], task["settings"]
     record = {name: submission[name] for name in ("student", "lab", "file", "flags")}
     if settings["course"] != course_hash():

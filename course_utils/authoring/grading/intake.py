@@ -1,9 +1,9 @@
 """Find the submissions in a folder as it was downloaded: folders, flat files, zip archives.
 
-The student is told by the name: of the folder (SUBMISSIONS/<student>/<lab>.ipynb), or of the file. Canvas writes
-<student>_<user id>_<submission id>_<file> with _LATE in it where it was; Moodle <name>_<id>_assignsubmission_file...
-as a folder or in front of the file; and <student>_<lab>.ipynb is how others do. The ids that tell two students of
-one name apart stay in the name.
+The student is told by the name: of the folder (SUBMISSIONS/<student>/<lab>.ipynb), or of the file. Canvas
+writes <student>_<user id>_<submission id>_<file> with _LATE in it where it was; Moodle
+<name>_<id>_assignsubmission_file... as a folder or in front of the file; and <student>_<lab>.ipynb is how
+others do. The ids that tell two students of one name apart stay in the name.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class _Refused(Exception):
 
 
 def find_submissions(folder: Path) -> list[Submission]:
-    """One for each student and lab, in the order of their names; of several files of one the latest counts."""
+    """One for each student and lab, in the order of their names; of several files of one the latest counts.
+    """
     found = [f for f in _walk(folder) if f.file.lower().endswith(".ipynb")]
     n_common = _common_folders(found)
     latest: dict[tuple[str, str], tuple] = {}
@@ -102,7 +103,9 @@ def _read_file(path: Path) -> bytes:
 
 
 def _unzip(path: Path, relative: Path) -> Iterator[_Found]:
-    """The notebooks of an archive; nothing is written to disk, so it does not matter where a member wants to go."""
+    """The notebooks of an archive; nothing is written to disk, so it does not matter where a member wants to
+    go.
+    """
     above, name = relative.parts[:-1], relative.stem
     try:
         archive = zipfile.ZipFile(io.BytesIO(_read_file(path)))
@@ -134,7 +137,8 @@ def _unzip(path: Path, relative: Path) -> Iterator[_Found]:
 
 
 def _holds_a_class(members: list[tuple[str, ...]]) -> bool:
-    """Whether an archive's notebooks are of several students: in several folders, or named as platforms do."""
+    """Whether an archive's notebooks are of several students: in several folders, or named as platforms do.
+    """
     folders = {parts[0] for parts in members if len(parts) > 1}
     named = any(p.fullmatch(parts[0]) for parts in members for p in (_CANVAS, _MOODLE))
     students = {

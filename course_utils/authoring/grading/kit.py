@@ -68,7 +68,8 @@ def solution_trees(exercise_id: str) -> frozenset[str]:
 
 
 def lab_of(text: str, cells: list[dict], stamp: str) -> str | None:
-    """The number of the lab that a notebook is of: by its file's name, where no other lab's exercises stand in it.
+    """The number of the lab that a notebook is of: by its file's name, where no other lab's exercises stand
+    in it.
 
     Else by its stamp, or by its exercises. text: the name without the student's; None: nothing tells.
     """

@@ -1,4 +1,5 @@
-"""Read a notebook file that may be damaged: cells as {"type", "source", "exercise"}, without their outputs."""
+"""Read a notebook file that may be damaged: cells as {"type", "source", "exercise"}, without their outputs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Grade one submission: plain data in, plain data out, so that it can run in another process or on another machine."""
+"""Grade one submission: plain data in, plain data out, so that it can run in another process or on another
+machine.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +117,8 @@ def _run(
 
 
 def _record(exercise, version, result, status, earned, cases, flags, took) -> dict:
-    """What a report needs: nothing of the cases but how many were right, and nothing that the learner's code said.
+    """What a report needs: nothing of the cases but how many were right, and nothing that the learner's code
+    said.
 
     status: "ok", "wrong", "not written", "refused", "time-out", "crashed" or "missing".
     """

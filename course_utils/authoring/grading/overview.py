@@ -9,8 +9,8 @@ from course_utils import exercises
 from course_utils.authoring.grading.kit import labs
 
 RULE = (
-    "Points: three quarters when every usual case is right; each special case that is right as well adds its share of "
-    "the rest."
+    "Points: three quarters when every usual case is right; each special case that is right as well adds its "
+    "share of the rest."
 )
 N_BINS = 10
 
@@ -78,19 +78,17 @@ def _misconceptions(records: list[dict]) -> str:
     lines = []
     for (id, name), n in counts.most_common():
         known = next((m.message for m in exercises.get(id).misconceptions if m.name == name), "")
+        title = f"{id} {exercises.get(id).title}"
         lines.append(
-            f"<tr><td class=n>{n} of {len(records)}<td>{id} {escape(exercises.get(id).title)}: <b>{escape(name)}</b>"
-            f"<br><small>{escape(known)}</small></tr>"
+            f"<tr><td class=n>{n} of {len(records)}<td>{escape(title)}: <b>{escape(name)}</b><br>"
+            f"<small>{escape(known)}</small></tr>"
         )
     table = f"<table>{''.join(lines)}</table>" if lines else "<p>None was recognised.</p>"
     return f"<h3>The misconceptions of the class</h3>{table}"
 
 
 def _flags(records: list[dict]) -> str:
-    lines = [
-        f"<tr><td>{escape(r['student'])}<td>{escape(labs().get(r['lab'], '?'))}<td>{escape('; '.join(r['all_flags']))}</tr>"
-        for r in records
-        if r["all_flags"]
-    ]
+    rows = [(r["student"], labs().get(r["lab"], "?"), "; ".join(r["all_flags"])) for r in records]
+    lines = [f"<tr>{''.join(f'<td>{escape(cell)}' for cell in row)}</tr>" for row in rows if row[2]]
     table = f"<table>{''.join(lines)}</table>" if lines else "<p>None.</p>"
     return f"<h2>Flags</h2><p>For you to look at; none of them costs points.</p>{table}"

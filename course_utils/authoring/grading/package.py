@@ -1,7 +1,8 @@
-"""What of course_utils the sandbox sees: everything but the answers to the exercise at hand and to later ones.
+"""What of course_utils the sandbox sees: everything but the answers to the exercise at hand and to later
+ones.
 
-No declaration, no recorded figure and nothing of `authoring`; and of each function that is an exercise's own, or
-as good as that, only the head. What an exercise's reference takes from the package is found in its source;
+No declaration, no recorded figure and nothing of `authoring`; and of each function that is an exercise's own,
+or as good as that, only the head. What an exercise's reference takes from the package is found in its source;
 TWINS names what else would give the answer away.
 """
 

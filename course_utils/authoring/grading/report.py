@@ -1,7 +1,7 @@
 """What comes out: grades.csv, a page of feedback for each notebook, and class.html.
 
-A record is what grade.grade_task returns. Feedback shows nothing of the hidden cases: only how many were right, the
-message of a recognised misconception, or the question that goes with what was wrong.
+A record is what grade.grade_task returns. Feedback shows nothing of the hidden cases: only how many were
+right, the message of a recognised misconception, or the question that goes with what was wrong.
 """
 
 from __future__ import annotations
@@ -191,8 +191,9 @@ def page(title: str, body: str) -> str:
 
 
 def same_code(records: list[dict]) -> dict[tuple[str, str], list[str]]:
-    """{(student, lab): flags} where what was written is, but for names of functions and comments, the same as the
-    course's or another student's; for a human to look at, it costs nothing."""
+    """{(student, lab): flags} where what was written is, but for names of functions and comments, the same as
+    the course's or another student's; for a human to look at, it costs nothing.
+    """
     users = defaultdict(set)
     for record in records:
         for id, found in record["exercises"].items():

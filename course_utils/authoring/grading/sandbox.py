@@ -1,4 +1,5 @@
-"""A sandbox for one submission: Python with torch, the course's package without the answers, and nothing else.
+"""A sandbox for one submission: Python with torch, the course's package without the answers, and nothing
+else.
 
 Its first process (inside/server.py) loads torch once and forks a process for each task. With bubblewrap: no
 network, no file but Python's and the package's, no variable of the environment, a small temporary folder, and
@@ -68,9 +69,9 @@ def _try(command: list[str], name: str) -> None:
         problem = str(error)
     if problem:
         raise SandboxError(
-            f"{name} is there, but cannot make a sandbox on this machine ({problem}). It needs user namespaces: "
-            "in a container, start that with them allowed; on Ubuntu 24.04, see kernel.apparmor_restrict_"
-            "unprivileged_userns."
+            f"{name} is there, but cannot make a sandbox on this machine ({problem}). It needs user "
+            "namespaces: in a container, start that with them allowed; on Ubuntu 24.04, look up "
+            "kernel.apparmor_restrict_unprivileged_userns."
         )
 
 
@@ -199,8 +200,9 @@ def environment(kind: str, temporary: str) -> dict[str, str]:
 
 
 def _bwrap(course: str) -> list[str]:
-    """The arguments of bwrap. Where Python lies inside the course's folder, or the other way round, the course's
-    own files are covered, and of that folder only Python is seen."""
+    """The arguments of bwrap. Where Python lies inside the course's folder, or the other way round, the
+    course's own files are covered, and of that folder only Python is seen.
+    """
     pythons = dict.fromkeys(
         str(Path(path).resolve() if resolved else Path(path))
         for path in (sys.prefix, sys.base_prefix, Path(sys.executable).resolve().parents[1])

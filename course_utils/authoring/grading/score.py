@@ -1,7 +1,8 @@
 """From outcomes to points.
 
-An exercise has core cases and edge cases. If every core case is right, three quarters of its points are earned;
-each edge case that is right then adds its equal share of the rest. Without all of the core there are none.
+An exercise has core cases and edge cases. If every core case is right, three quarters of its points are
+earned; each edge case that is right then adds its equal share of the rest. Without all of the core there are
+none.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Find a learner's objects, with what they need, in the cells of a notebook that may be damaged.
 
-Only syntax is looked at; nothing is run. It still belongs into the sandbox: a hostile source can end the parser.
+Only syntax is looked at; nothing is run. It still belongs into the sandbox: a hostile source can end the
+parser.
 """
 
 import ast
@@ -109,7 +110,8 @@ def without_magics(source: str) -> str:
 
 
 def _salvage(source: str, where: str) -> tuple[list[Statement], dict[str, str]]:
-    """Of a source that does not parse, the statements that do; and {name: why} of the definitions that do not.
+    """Of a source that does not parse, the statements that do; and {name: why} of the definitions that do
+    not.
 
     A statement starts at the margin, and takes as many lines as it needs to parse.
     """
@@ -117,12 +119,13 @@ def _salvage(source: str, where: str) -> tuple[list[Statement], dict[str, str]]:
     starts = [i for i, line in enumerate(lines) if line[:1].strip() and line[0] not in ")]}#"] + [len(lines)]
     found, lost, at = [], {}, 0
     while at < len(starts) - 1:
+        problem = ""
         for end in range(at + 1, min(at + 1 + _JOIN_AT_MOST, len(starts))):
             text = "\n" * starts[at] + "\n".join(lines[starts[at] : starts[end]])
             try:
                 found += statements_of(text, where)
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-                problem = _what(error) if end == at + 1 else problem
+                problem = problem or _what(error)
             else:
                 at = end
                 break
@@ -140,9 +143,10 @@ def recover(cells: list[dict], lab: dict) -> dict[str, dict]:
     """For each exercise of a lab its versions, the best guess first.
 
     lab: "setup", the source of its first code cell; "given", those of the cells that hold no exercise; and
-    "exercises": in order, dicts of id, name, method, params, docstring and solution (a source, or ""). Gives {id: {"versions": [version], "problem": why there are none}};
-    a version: name, where, tree (a hash) and nodes (how many) of what the learner wrote, and one or two programs,
-    lists of (text, where): with the course's earlier objects, and with the learner's own where those differ.
+    "exercises": in order, dicts of id, name, method, params, docstring and solution (a source, or ""). Gives
+    {id: {"versions": [version], "problem": why there are none}}; a version: name, where, tree (a hash) and
+    nodes (how many) of what the learner wrote, and one or two programs, lists of (text, where): with the
+    course's earlier objects, and with the learner's own where those differ.
     """
     notebook = Notebook(cells, {source.strip() for source in lab["given"]})
     setup, problem = _read(lab["setup"], "the set-up cell")
@@ -222,8 +226,9 @@ def _is_stub(node: ast.stmt, method: str | None) -> bool:
 def _program(
     notebook: Notebook, setup: list[Statement], earlier: dict[str, Statement], target: Statement, name: str
 ) -> tuple[list, bool]:
-    """What it takes to define the target, in order; and whether an earlier exercise is the course's instead of
-    the learner's."""
+    """What it takes to define the target, in order; and whether an earlier exercise is the course's instead
+    of the learner's.
+    """
     borrowed = False
 
     def resolve(needed: str) -> list[Statement]:

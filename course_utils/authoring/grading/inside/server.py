@@ -1,11 +1,12 @@
 """The first process in the sandbox: loads torch once, then forks a process for each task it is sent.
 
-Called as `python -m server PID_NAMESPACE FOLDER...`, where PID_NAMESPACE is that of whoever started the sandbox:
-this process must have another, since it ends all processes that it sees after each task. The folders are the
-sandbox's own, made for it: they are emptied after each task.
+Called as `python -m server PID_NAMESPACE FOLDER...`, where PID_NAMESPACE is that of whoever started the
+sandbox: this process must have another, since it ends all processes that it sees after each task. The folders
+are the sandbox's own, made for it: they are emptied after each task.
 
-Tasks come on stdin, each 8 bytes length and a pickle (they come from the grader, which is trusted). Answers go
-to stdout, each 8 bytes length, a head in JSON of 8 bytes length, and what the process wrote to its pipe, unread.
+Tasks come on stdin, each 8 bytes length and a pickle (they come from the grader, which is trusted). Answers
+go to stdout, each 8 bytes length, a head in JSON of 8 bytes length, and what the process wrote to its pipe,
+unread.
 """
 
 import contextlib
@@ -76,8 +77,9 @@ def _write(fd: int, head: dict, payload: bytes) -> None:
 
 
 def _run(task: dict, private: set[int]) -> tuple[dict, bytes]:
-    """Fork a process for the task; how it ended ("exit", "killed", "time", "output", "memory" or "processes"),
-    and what it wrote."""
+    """Fork a process for the task; how it ended ("exit", "killed", "time", "output", "memory" or
+    "processes"), and what it wrote.
+    """
     reading, writing = os.pipe()
     started = time.monotonic()
     pid = os.fork()
@@ -204,7 +206,9 @@ def _resident(pid: int) -> int:
 
 
 def _empty(folders: tuple[str, ...]) -> None:
-    """The next exercise starts without what this one left. Where that fails, the sandbox ends, and a new one is made."""
+    """The next exercise starts without what this one left. Where that fails, the sandbox ends, and a new one
+    is made.
+    """
     for entry in (entry for folder in folders for entry in os.scandir(folder)):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)

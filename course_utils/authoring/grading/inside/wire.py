@@ -1,9 +1,9 @@
 """Outcomes as bytes. What is read here was written by a process that ran a stranger's code: nothing is
 unpickled, every type is checked, and whatever does not fit is `Forged`.
 
-A frame: 4 bytes length, then a head in JSON and behind it the arrays, one after the other. The head is 4 bytes
-length, then {"outcome": {...}, "value": a node or null}; a node has "what", "parts" or null, and "array":
-[dtype, shape] or null, with the arrays in the order of the nodes.
+A frame: 4 bytes length, then a head in JSON and behind it the arrays, one after the other. The head is 4
+bytes length, then {"outcome": {...}, "value": a node or null}; a node has "what", "parts" or null, and
+"array": [dtype, shape] or null, with the arrays in the order of the nodes.
 """
 
 import json
