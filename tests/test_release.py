@@ -185,6 +185,12 @@ def test_a_lab_that_is_not_built_yet_is_named(toy):
     assert (toy.root / "build" / f"{release.NAME}.zip").exists()
 
 
+def test_nothing_is_released_from_a_students_folder(toy, tmp_path):
+    toy.source.unlink()
+    with pytest.raises(BuildError, match="in the course's own folder"):
+        release.write_release(toy.root, tmp_path / "course.zip")
+
+
 def test_a_course_without_notebooks_has_nothing_to_release(tmp_path):
     with pytest.raises(BuildError, match="`course build` first"):
         release.write_release(make_course(tmp_path / "course", **{LAB: TOY}), tmp_path / "course.zip")

@@ -30,9 +30,11 @@ def write_release(root: Path, target: Path) -> list[str]:
 
     All lies in one folder, NAME. Of the package nothing is left out: the checks need the exercise
     declarations, so their references are in the zip. Raises BuildError when a learner's notebook does not fit
-    its source.
+    its source, and in a folder without sources, as a student's.
     """
     labs, sources = find_labs(root, room="notebooks"), find_labs(root)
+    if not sources:
+        raise BuildError(f"no labs in {root / 'solutions'}: a release is made in the course's own folder")
     problems = [line for lab in labs if lab in sources for line in verify.check_learner(lab)]
     if problems or not labs:
         raise BuildError("\n".join([*problems, f"{root / 'notebooks'}: `course build` first"]))
