@@ -2,7 +2,7 @@
 
 Run: python benchmarks/metrics_definitions.py   (seconds, and once a few minutes for the peers' environment,
 build/peers/metrics, which this script makes). Writes benchmarks/results/metrics_definitions.json, the table
-of Lab 4, and tests/conformance/fixtures/metrics_by_peers.json, the inputs and all their values, for the tests.
+of Lab 4, and tests/conformance/fixtures/metrics_by_peers.json, the inputs and all their values for the tests.
 Ends with an error when a row's `agrees` is not what was measured.
 """
 

@@ -114,7 +114,7 @@ def _look_up(items: np.ndarray, table: sparse.csr_array) -> np.ndarray:
         last = min(first + step, len(items))
         stored = slice(table.indptr[first], table.indptr[last])
         dense[cells[stored]] = table.data[stored]
-        found[first:last] = dense[items[first:last] + starts[: last - first]]
+        found[first:last] = dense.take(items[first:last] + starts[: last - first])
         dense[cells[stored]] = 0
     _keep_first_places(items, found)
     return found
@@ -123,7 +123,8 @@ def _look_up(items: np.ndarray, table: sparse.csr_array) -> np.ndarray:
 def _keep_first_places(items: np.ndarray, found: np.ndarray) -> None:
     """Sets found [B, L] to 0 where the item stands at an earlier place of its list already."""
     where = np.flatnonzero(found)  # only there it matters
-    users, places = np.divmod(where, items.shape[1])
-    of_user = users * (1 + items.max(initial=0)) + items[users, places]
-    _, first = np.unique(of_user, return_index=True)
-    np.put(found, np.delete(where, first), 0)
+    users = where // max(1, items.shape[1])
+    of_user = users * (1 + items.max(initial=0)) + items.ravel()[where]
+    order = of_user.argsort(kind="stable")  # the same item of the same user side by side, first places first
+    again = order[1:][np.diff(of_user[order]) == 0]
+    np.put(found, where[again], 0)
