@@ -15,11 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from pathlib import Path
 
 import numpy as np
 import torch
+from peers.environment import python_with
 
 from course_utils import losses, models, runtime, sampling, splits, training
 from course_utils.authoring.labs import write_atomically
@@ -28,17 +28,6 @@ from course_utils.data import load_movielens
 SETTINGS = {"gmf_dim": 32, "mlp_dim": 32, "layers": [64, 32, 16], "n_neg": 4, "batch_size": 2048, "lr": 2e-3}
 PEER = ("recbole==1.2.1", "torch==2.13.0", "numpy==1.26.4", "pandas<2.3", "scipy<1.14", "setuptools<81")
 ROUNDS, EPOCHS, FLOOR = 3, 3, 1.5
-
-
-def peer_python() -> Path:
-    """The interpreter of the peer's environment, made when it is not there."""
-    folder = runtime.course_root() / "build" / "peers" / "recbole"
-    python, ready = folder / "bin" / "python", folder / "ready"
-    if not ready.exists():
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PEER], check=True)
-        ready.touch()
-    return python
 
 
 def run_peer(python: Path) -> dict:
@@ -111,7 +100,7 @@ def per_second(runs: list[dict], clock: str) -> int:
 
 def main() -> None:
     runtime.start()
-    python = peer_python()
+    python = python_with("recbole", PEER)
     course, peer = [], []
     for _ in range(ROUNDS):
         course.append(run_course())
