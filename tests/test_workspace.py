@@ -90,6 +90,14 @@ def test_a_new_lab_is_added_beside_the_others(lab):
     assert workspace.make_copies(lab.root) == ["work/02_next.ipynb: new"]
 
 
+def test_pages_to_read_are_copied_beside_the_notebooks_and_kept_fresh(lab):
+    page = lab.root / "notebooks" / "PAGE.md"
+    for text in ("first", "second"):
+        page.write_text(text, encoding="utf-8")
+        assert workspace.make_copies(lab.root) == []
+        assert (lab.root / "work" / "PAGE.md").read_text(encoding="utf-8") == text
+
+
 def test_a_copy_of_another_version_is_told_in_one_line(lab):
     notebook = json.loads(lab.learner.read_text())
     notebook["metadata"]["course"]["version"] = "9.9.9"

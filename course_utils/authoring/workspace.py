@@ -26,12 +26,17 @@ class WorkspaceError(Exception):
 
 
 def make_copies(root: Path) -> list[str]:
-    """Copy the notebooks that are not in work/ yet; one line for each that is new or of another version."""
+    """Copy the notebooks that are not in work/ yet; one line for each that is new or of another version.
+
+    Pages to read, such as the quick reference, are copied each time: nobody writes in them.
+    """
     labs = find_labs(root, room="notebooks")
     if not labs:
         raise WorkspaceError(f"{root / 'notebooks'} holds no notebooks: is this the folder of the course?")
     lines = []
     (root / "work").mkdir(exist_ok=True)
+    for page in (root / "notebooks").glob("*.md"):
+        shutil.copyfile(page, root / "work" / page.name)
     for lab in labs:
         if not lab.copy.exists():
             shutil.copyfile(lab.learner, lab.copy)
