@@ -1,11 +1,16 @@
 """The class as a whole: everybody gets exactly what they have earned."""
 
+import html
+import shutil
+
 import hostile
 import pytest
 import students
-from classroom import LABS
+from classroom import LABS, NAMES, notebook, put
+from graded_class import SECONDS, Graded
 
 from course_utils import exercises
+from course_utils.authoring.grading import grade
 
 ATTACKS = [
     (number, id, what, points)
@@ -87,3 +92,101 @@ def test_an_attack_gets_exactly_what_it_has_earned(graded, number, id, what, poi
 
 def test_nothing_that_ran_can_be_seen_outside(graded):
     assert not any((path / "was-here").exists() for path in (graded.out, graded.submissions))
+
+
+# ---- what is written ----
+
+
+def test_feedback_names_the_misconception_and_shows_no_hidden_case(graded):
+    page = graded.feedback("Mistaken Student_13", "01")
+    known = {m.name: m.message for m in exercises.get("1.1").misconceptions}
+    assert html.escape(known["counts from 1"]) in page
+    assert "The usual cases are right, and 2 of 4 special ones." in page
+    for word in ("expected", "raised", "undefined_name", "[1, ", "nan"):
+        assert word not in page.lower(), word
+
+
+def test_feedback_never_says_what_a_learners_code_said(graded):
+    for number in LABS[:3]:
+        page = graded.feedback("hostile", number)
+        assert "SCORE" not in page
+        assert "<script" not in page
+
+
+def test_the_overview_counts_misconceptions_time_outs_and_flags(graded):
+    page = (graded.out / "class.html").read_text(encoding="utf-8")
+    n = sum(lab == "01" for _, lab in graded.rows)
+    assert f"2 of {n}<td>1.1 Raw ids to dense indices: <b>counts from 1</b>" in page
+    assert "2.1 time-out" in page
+    assert "1.5b too many processes" in page or "1.5b time-out" in page
+    assert "hardest" in page.lower()
+
+
+def test_pasted_code_is_flagged_and_costs_nothing(graded):
+    assert "1.4 same code as the course&#x27;s solution" in (graded.out / "class.html").read_text()
+    assert "1.4 same code as the course's solution" in graded.rows["perfect", "01"]["flags"]
+    assert "same code" not in graded.rows["empty_11", "01"]["flags"]
+    assert "same code" not in graded.feedback("perfect", "01")
+
+
+def test_totals_add_up(graded):
+    for (student, number), row in graded.rows.items():
+        assert float(row["total"]) == pytest.approx(sum(graded.points(student, number).values())), student
+
+
+def test_a_rerun_grades_only_what_changed(graded, monkeypatch):
+    again = []
+    work = grade._work
+    monkeypatch.setattr(grade, "_work", lambda tasks, *more: (again.extend(tasks), work(tasks, *more))[1])
+    before = {path: path.stat().st_mtime_ns for path in (graded.out / "records").rglob("*.json")}
+    grade.grade_class(graded.submissions, graded.out, seconds=SECONDS)
+    assert again == []
+    put(graded.submissions, "nothing/lab1.ipynb", notebook("01", solved=False))
+    grade.grade_class(graded.submissions, graded.out, seconds=SECONDS)
+    assert [task["submission"]["student"] for task in again] == ["nothing"]
+    after = {path: path.stat().st_mtime_ns for path in (graded.out / "records").rglob("*.json")}
+    assert {path.parent.name for path in after if after[path] != before.get(path)} == {"nothing"}
+    put(graded.submissions, "nothing/lab1.ipynb", b"")
+
+
+def test_an_instructors_points_win_and_show(graded):
+    path = graded.out / "overrides.csv"
+    path.write_text(
+        "student,exercise,points,reason\n"
+        'damaged,1.8,3,"a typing error, shown in class"\n'
+        "damaged,1.9,99,too many\nnobody,1.1,1,who\nperfect,1.1,x,what\n",
+        encoding="utf-8",
+    )
+    try:
+        lines = grade.grade_class(graded.submissions, graded.out, seconds=SECONDS)
+        now = Graded(graded.submissions, graded.out, lines)
+    finally:
+        path.unlink()
+    assert now.points("damaged", "01") == students.DAMAGED | {"1.8": 3}
+    assert "1.8 set to 3 by hand: a typing error, shown in class" in now.rows["damaged", "01"]["flags"]
+    assert "Points given by your instructor: a typing error" in now.feedback("damaged", "01")
+    assert [line[:22] for line in lines if "overrides" in line] == [
+        f"overrides.csv, line {n}:"[:22] for n in (3, 4, 5)
+    ]
+    grade.grade_class(graded.submissions, graded.out, seconds=SECONDS)
+    assert "by your instructor" not in graded.feedback("damaged", "01")
+
+
+def test_the_same_seed_gives_the_same_scores_on_a_cluster(graded, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    for student in ("fair.zip", "damaged"):
+        (tmp_path / "submissions").mkdir(exist_ok=True)
+        (tmp_path / "submissions" / student).symlink_to(graded.submissions / student)
+    shutil.copytree(tmp_path / "submissions", tmp_path / "some", symlinks=False)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        lines = grade.grade_class(
+            tmp_path / "some", tmp_path / "out", seed="a secret", scheduler=address, seconds=SECONDS
+        )
+    there = Graded(tmp_path / "some", tmp_path / "out", lines)
+    for student in ("fair", "damaged"):
+        assert there.points(student, "01") == graded.points(student, "01")
+        assert (
+            there.record(student, "01")["exercises"].keys()
+            == graded.record(student, "01")["exercises"].keys()
+        )

@@ -52,8 +52,7 @@ class _Refused(Exception):
 
 
 def find_submissions(folder: Path) -> list[Submission]:
-    """One for each student and lab, in the order of their names; of several files of one the latest counts.
-    """
+    """One for each student and lab, in the order of their names; of several files the latest counts."""
     found = [f for f in _walk(folder) if f.file.lower().endswith(".ipynb")]
     n_common = _common_folders(found)
     latest: dict[tuple[str, str], tuple] = {}
@@ -137,8 +136,7 @@ def _unzip(path: Path, relative: Path) -> Iterator[_Found]:
 
 
 def _holds_a_class(members: list[tuple[str, ...]]) -> bool:
-    """Whether an archive's notebooks are of several students: in several folders, or named as platforms do.
-    """
+    """Whether an archive's notebooks are of several students: in several folders, or by their names."""
     folders = {parts[0] for parts in members if len(parts) > 1}
     named = any(p.fullmatch(parts[0]) for parts in members for p in (_CANVAS, _MOODLE))
     students = {

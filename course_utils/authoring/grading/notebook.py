@@ -1,5 +1,4 @@
-"""Read a notebook file that may be damaged: cells as {"type", "source", "exercise"}, without their outputs.
-"""
+"""Read a notebook file that may be damaged: cells as {"type", "source", "exercise"}, without outputs."""
 
 from __future__ import annotations
 

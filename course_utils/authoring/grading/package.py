@@ -59,8 +59,12 @@ TWINS = {
     "3.8": {"metrics.lists": ("*",)},
     "3.9": {"retrieval": ("retrieve_unseen",)},
     "3.10": {"models.two_tower": ("*",)},
-    "4.1": {"metrics": ("*",), "evaluate": ("*",)},
-    "4.11": {"metrics": ("*",), "evaluate": ("*",), "rerank": ("*",), "diagnostics": ("*",)},
+    "4.4": {"metrics.lists": ("*",), "evaluate.held_out": ("*",)},
+    "4.5": {"metrics.ranks": ("*",)},
+    "4.7": {"evaluate.statistics": ("*",)},
+    "4.8": {"diagnostics.leaks": ("*",)},
+    "4.10": {"rerank": ("*",)},
+    "4.11": {"metrics.beyond": ("*",)},
 }
 
 

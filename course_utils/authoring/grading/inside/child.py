@@ -131,8 +131,7 @@ def _define_call(call: dict):
 
 
 def _define(program: list, seconds: float):
-    """Run a learner's statements; the namespace, and the first problem: a text, or the Outcome of a time-out.
-    """
+    """Run a learner's statements: the namespace, and a problem, as a text or as the Outcome of a time-out."""
     from course_utils.exercises.guard import TimeOut, fresh_state, quiet, time_limit
     from course_utils.exercises.observe import Outcome
 

@@ -21,6 +21,7 @@ from statements import (
 )
 
 MOST_VERSIONS = 3  # of one object, that are tried
+MOST_PARTS = 4  # cells that one was split into
 MOST_SOURCE = 200_000  # characters of a cell that anybody writes by hand
 _JOIN_AT_MOST = 40  # lines at the margin that one damaged statement may span
 _NOT_WRITTEN = "is not written yet"
@@ -53,22 +54,30 @@ class Notebook:
         self._read_code()
 
     def _read_code(self) -> None:
-        before = None  # the cell before, to which a cell that cannot stand alone may belong
+        before = []  # cells before, to which one that cannot stand alone may belong
         for where, source in list(self.sources.items()):
             statements, problem = _read(source, where)
-            if problem and before:
-                joined = self.sources[before] + "\n" + source
-                together, still = _read(joined, before)
-                if not still:
-                    self.code = [s for s in self.code if s.where != before] + together
-                    self.sources[before] = joined
-                    self.problems = {n: p for n, p in self.problems.items() if not p.startswith(f"{before},")}
-                    continue
+            if problem and self._join(before, source):
+                continue
             if problem:
                 statements, lost = _salvage(source, where)
                 self.problems |= lost
             self.code += statements
-            before = where
+            before = [*before, where][-MOST_PARTS + 1 :]
+
+    def _join(self, before: list[str], source: str) -> bool:
+        """Put a cell back behind those that it was split from, where together they can be read."""
+        for n in range(1, len(before) + 1):
+            parts = before[-n:]
+            joined = "\n".join([*(self.sources[part] for part in parts), source])
+            statements, problem = _read(joined, parts[0])
+            if not problem:
+                self.code = [s for s in self.code if s.where not in parts] + statements
+                self.sources |= {part: "" for part in parts} | {parts[0]: joined}
+                lost = tuple(f"{part}," for part in parts)
+                self.problems = {name: p for name, p in self.problems.items() if not p.startswith(lost)}
+                return True
+        return False
 
     def checked_name(self, exercise: str) -> str | None:
         """The name that a check cell hands over: check("1.3", this)."""

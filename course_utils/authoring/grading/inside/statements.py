@@ -30,8 +30,7 @@ class Statement:
 
 
 def statements_of(source: str, where: str) -> list[Statement]:
-    """The top-level statements of a source, imports one by one. Raises SyntaxError (a ValueError for NULs).
-    """
+    """The top-level statements of a source, imports one by one. Raises SyntaxError, or ValueError."""
     lines = source.split("\n")
     return [_statement(node, lines, where) for top in ast.parse(source).body for node in _one_by_one(top)]
 
@@ -121,8 +120,7 @@ def body_of(node) -> list[ast.stmt]:
 
 
 def fingerprint(node: ast.stmt, method: str | None) -> tuple[str, int]:
-    """A hash of the syntax tree of what the learner wrote, without name and docstring; and its size in nodes.
-    """
+    """A hash of the syntax tree of what the learner wrote, without name and docstring; its size in nodes."""
     part = written_part(node, method)
     args = [part.args] if isinstance(part, ast.FunctionDef) else []
     trees = [*args, *body_of(part)]
