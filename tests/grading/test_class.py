@@ -6,7 +6,7 @@ import shutil
 import hostile
 import pytest
 import students
-from classroom import LABS, NAMES, notebook, put
+from classroom import LABS, notebook, put
 from graded_class import SECONDS, Graded
 
 from course_utils import exercises

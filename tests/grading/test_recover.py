@@ -71,8 +71,8 @@ RIGHT = "def rmse(p, r):\n    return 7"
         [RIGHT, 'def rmse(p, r):\n    raise NotImplementedError("Exercise 1.3 is not written yet.")'],
         [RIGHT, "rmse = rmse([1], [2])"],
         ["def my_rmse(p, r):\n    return 7", 'check("1.3", my_rmse)'],
-        ['def other(predictions, ratings):\n    """Root mean squared error: predictions [B], ratings [B] -> a '
-         'single float, in stars."""\n    return 7'],
+        ['def other(predictions, ratings):\n    """Root mean squared error: predictions [B], ratings [B] -> '
+         'a single float, in stars."""\n    return 7'],
         ["%%bash\nls", RIGHT],
         ["x = '''\n%not magic\n'''\n" + RIGHT],
         ["\ufeff" + RIGHT + "\0"],
