@@ -63,7 +63,8 @@ def test_cosine_similarity():
     expected = [[1, 0, root, 0], [0, 1, root, 0], [root, root, 1, 0], [0, 0, 0, 1]]
     assert metrics.cosine_similarity([[2, 0], [0, 3], [1, 1], [0, 0]]) == pytest.approx(np.array(expected))
     assert metrics.cosine_similarity([[1, 0], [-2, 0]])[0, 1] == -1
-    similarity = metrics.cosine_similarity(np.random.default_rng(0).normal(size=(20, 3)))
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    similarity = metrics.cosine_similarity(np.concatenate([rows, 2 * rows, rows / 3]))  # 1 for many pairs
     assert (similarity == similarity.T).all()
     assert (np.diag(similarity) == 1).all()
     assert np.abs(similarity).max() == 1
@@ -92,6 +93,8 @@ def test_genre_shares():
     expected = np.array([[3 / 4, 1 / 4, 0], [1 / 2, 1 / 2, 0], [np.nan] * 3])
     assert metrics.genre_shares(LISTS, GENRES) == pytest.approx(expected, nan_ok=True)
     assert np.isnan(metrics.genre_shares([3], GENRES)).all()
+    # -1 is not the last item
+    assert metrics.genre_shares([0, -1], GENRES[:3]).tolist() == [1, 0, 0]
 
 
 def test_genre_shares_of_histories():

@@ -107,6 +107,15 @@ def test_an_item_counts_once():
     assert metrics.recall_at_k(items, [3, 3, 0], 1) == 1 / 2
 
 
+def test_an_item_counts_once_in_long_lists():
+    items = np.random.default_rng(0).integers(0, 3, size=(20, 300))
+    found = metrics.relevances_of(items, [[0, 1]] * 20)
+    expected = np.zeros(items.shape, dtype=bool)
+    for user, own in enumerate(items.tolist()):
+        expected[user, [own.index(0), own.index(1)]] = True
+    assert (found == expected).all()
+
+
 def with_other_formats(table):
     """The same table as scipy may hold it: matrix, other layout, zeros stored, values in two parts."""
     rows, columns = table.nonzero()
@@ -231,6 +240,15 @@ def test_ndcg_of_perfect_and_empty_lists():
     assert math.isnan(metrics.ndcg_at_k([0, 0], 2))
     assert math.isnan(metrics.ndcg_at_k([], 2))
     assert metrics.ndcg_at_k(np.zeros((0, 3)), 2).shape == (0,)
+
+
+def test_ndcg_of_a_perfect_list_is_not_above_1_by_rounding():
+    best = np.sort(np.random.default_rng(0).integers(0, 10, size=(2000, 6)) / 9, axis=1)[:, ::-1]
+    best[:, 0] = 1
+    with_others = np.concatenate([best, np.zeros((2000, 3))], axis=1)
+    values = metrics.ndcg_at_k(best, 8, with_others)
+    assert values.max() == 1
+    assert values == pytest.approx(1)
 
 
 def test_ndcg_refuses_what_cannot_be():
