@@ -58,7 +58,7 @@ def find_submissions(folder: Path) -> list[Submission]:
     latest: dict[tuple[str, str], tuple] = {}
     for item in sorted(found, key=lambda f: f.file):
         submission, attempt = _read(item, n_common)
-        key = (submission.student, submission.lab or submission.file)
+        key = (submission.student, submission.lab)
         rank = (attempt, item.when, item.file)
         if key not in latest or rank > latest[key][0]:
             others = latest[key][1] + [latest[key][2].file] if key in latest else []

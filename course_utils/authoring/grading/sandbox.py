@@ -96,7 +96,8 @@ class Sandbox:
         """Let the sandbox see this copy of the package from now on; where it is found there."""
         place = self.course / package.name
         if not place.exists():
-            shutil.copytree(package, place, copy_function=_link)
+            # Without bubblewrap what is seen can be written to: then only copies.
+            shutil.copytree(package, place, copy_function=_link if self.kind == "bwrap" else shutil.copyfile)
         return f"/course/{package.name}" if self.kind == "bwrap" else str(place)
 
     def do(self, task: dict[str, Any]) -> tuple[dict, bytes]:

@@ -1,0 +1,90 @@
+"""The sandbox itself: what it takes, what it refuses, and that it touches nothing but its own."""
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from course_utils.authoring.grading import package, sandbox
+from course_utils.authoring.grading.inside import wire
+from course_utils.exercises.observe import Outcome
+from course_utils.exercises.plain import Plain
+
+
+def task(box, source, seconds=10.0):
+    """What a function rmse of this source gives for one case."""
+    head, output = box.do(
+        {
+            "kind": "observe",
+            "course": box.show(package.package_at("1.3")),
+            "subject": {"id": "1.3", "name": "rmse", "params": ("p", "r"), "method": None},
+            "call": None,
+            "name": "rmse",
+            "program": [(source, "cell 1")],
+            "cases": pickle.dumps([{"p": 1, "r": 2}]),
+            "seconds": seconds,
+        }
+    )
+    return head["end"], wire.decode(output, 1, Outcome, Plain)
+
+
+@pytest.mark.parametrize("kind", ["bwrap", "unshare"])
+def test_a_sandbox_runs_a_task_and_empties_only_its_own_folder(kind):
+    try:
+        sandbox.choose(kind)
+    except sandbox.SandboxError as error:
+        if kind == "bwrap":
+            raise
+        pytest.skip(str(error))  # not everywhere
+    source = (
+        "def rmse(p, r):\n    import os, tempfile\n    left = os.listdir(tempfile.gettempdir())\n"
+        "    open(os.path.join(tempfile.gettempdir(), 'x'), 'w').close()\n    return p + r + 10 * len(left)"
+    )
+    with tempfile.NamedTemporaryFile() as mine, sandbox.Sandbox(kind) as box:
+        for _ in range(2):
+            end, (outcome,) = task(box, source)
+            assert end == "exit"
+            assert outcome.value.array == 3
+        assert Path(mine.name).exists()
+    assert not Path(box.folder.name).exists()
+
+
+def test_nothing_runs_without_bubblewrap_unless_one_asks_for_less(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(sandbox.SandboxError, match=r"apt-get install bubblewrap.*--sandbox unshare"):
+        sandbox.choose("auto")
+
+
+def test_bubblewrap_that_does_not_work_here_is_refused_with_its_reason(monkeypatch, tmp_path):
+    fake = tmp_path / "bwrap"
+    fake.write_text("#!/bin/sh\necho 'No permissions to create a new namespace' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(
+        sandbox.SandboxError, match=r"No permissions to create a new namespace.*user namespaces"
+    ):
+        sandbox.choose("auto")
+
+
+def test_a_sandbox_that_cannot_start_is_no_fault_of_the_student(monkeypatch, needs_bwrap):
+    monkeypatch.setattr(sandbox, "INSIDE", Path("/usr"))  # no server there
+    with (
+        sandbox.Sandbox("bwrap") as box,
+        pytest.raises(sandbox.SandboxError, match=r"did not start: .*server"),
+    ):
+        task(box, "def rmse(p, r): return 1")
+
+
+def test_the_server_empties_nothing_outside_a_namespace_of_its_own():
+    own = os.readlink("/proc/self/ns/pid")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "x").touch()
+        command = [sys.executable, str(sandbox.INSIDE / "server.py"), own, folder]
+        done = subprocess.run(command, input=b"", capture_output=True, timeout=60)
+        assert b"namespace of its own" in done.stderr
+        assert (Path(folder) / "x").exists()
