@@ -243,7 +243,7 @@ def test_ndcg_of_perfect_and_empty_lists():
 
 
 def test_ndcg_of_a_perfect_list_is_not_above_1_by_rounding():
-    best = np.sort(np.random.default_rng(0).integers(0, 10, size=(2000, 6)) / 9, axis=1)[:, ::-1]
+    best = np.sort(np.random.default_rng(0).integers(0, 10, size=(2000, 6)) / 9, axis=1)[:, ::-1].copy()
     best[:, 0] = 1
     with_others = np.concatenate([best, np.zeros((2000, 3))], axis=1)
     values = metrics.ndcg_at_k(best, 8, with_others)
