@@ -80,6 +80,9 @@ def test_bodies_go_and_constructors_stay():
     assert "return 2" not in stripped
     assert "return 3" not in package.without_bodies(source, frozenset({"*"}))
     assert "self.x = 1" in package.without_bodies(source, frozenset({"*"}))
+    methods = package.without_bodies(source, frozenset({"*.*"}))
+    assert "return 1" in methods
+    assert "return 3" not in methods
 
 
 def test_no_function_of_the_copy_answers_an_exercise():

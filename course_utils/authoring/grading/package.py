@@ -31,7 +31,7 @@ GONE = 'raise NotImplementedError("the course\'s own version is not there while 
 # What references use that answers nothing by itself.
 HARMLESS = {("losses", "mse"), ("sampling", "interactions")}
 
-# Exercise -> functions of a module ("*" all of them), or of a class "Class.method", which compute the same.
+# Exercise -> functions of a module, or "Class.method", which compute the same. "*.*": all methods; "*": all.
 TWINS = {
     "1.1": {"data.formats": ("_positions", "assemble"), "features": ("_id_rows",)},
     "1.2": {"splits": ("_two_parts",)},
@@ -39,26 +39,26 @@ TWINS = {
     "1.4": {"baselines.ratings": ("_shrunk_means", "fit_biases")},
     "1.5a": {"baselines.implicit": ("fit_item_knn",), "metrics.beyond": ("cosine_similarity",)},
     "1.5b": {"baselines.ratings": ("_knn_one_user",)},
-    "1.7": {"models.rating": ("*",)},
+    "1.7": {"models.rating": ("*.*",)},
     "1.8": {"training": ("fit", "_train_epoch")},
     "1.9": {"evaluate.ranking": ("top_k", "recommend"), "retrieval": ("retrieve_unseen",)},
     "2.1": {"splits": ("leave_last_out", "_leave_two_out", "per_user_last", "leave_random_out")},
     "2.2": {"sampling": ("_items_outside", "evaluation_negatives", "with_negatives", "in_pairs")},
     "2.4": {"evaluate.ranking": ("rank_positives",), "evaluate.held_out": ("*",)},
     "2.5": {"metrics.ranks": ("*",), "metrics.lists": ("*",)},
-    "2.7": {"models.implicit": ("*",)},
-    "2.8": {"models.implicit": ("*",)},
-    "2.9": {"models.implicit": ("*",)},
+    "2.7": {"models.implicit": ("*.*",)},
+    "2.8": {"models.implicit": ("*.*",)},
+    "2.9": {"models.implicit": ("*.*",)},
     "2.10": {"models.implicit": ("BPRMF.forward",)},
     "2.11": {"models.implicit": ("fuse_pretrained",)},
     "3.1": {"features": ("_content", "_fit", "_describe")},
-    "3.2": {"models.two_tower": ("*",)},
+    "3.2": {"models.two_tower": ("*.*",)},
     "3.5": {"losses": ("in_batch_loss",)},
     "3.6": {"diagnostics.vectors": ("*",)},
     "3.7": {"retrieval": ("build_index", "_empty_ivf")},
     "3.8": {"metrics.lists": ("*",)},
     "3.9": {"retrieval": ("retrieve_unseen",)},
-    "3.10": {"models.two_tower": ("*",)},
+    "3.10": {"models.two_tower": ("*.*",)},
     "4.4": {"metrics.lists": ("*",), "evaluate.held_out": ("*",)},
     "4.5": {"metrics.ranks": ("*",)},
     "4.7": {"evaluate.statistics": ("*",)},
@@ -215,7 +215,10 @@ def _stripped(path: Path, names: frozenset[str]) -> tuple[Path, Path]:
 
 
 def without_bodies(source: str, names: frozenset[str]) -> str:
-    """The source with the bodies of these functions and methods gone; "*" is all but constructors."""
+    """The source with the bodies of these functions and methods gone.
+
+    "*.*" is every method, "*" every function as well; constructors stay, since the stubs give them too.
+    """
     if not names:
         return source
     tree = ast.parse(source)
@@ -225,7 +228,7 @@ def without_bodies(source: str, names: frozenset[str]) -> str:
         for member in members:
             if not isinstance(member, ast.FunctionDef) or member.name in ("__init__", "__post_init__"):
                 continue
-            if names & {"*", owner + member.name}:
+            if names & {"*", "*.*" if owner else "*", owner + member.name}:
                 docstring = member.body[:1] if ast.get_docstring(member) else []
                 member.body = [*docstring, *ast.parse(GONE).body]
     return ast.unparse(tree)
