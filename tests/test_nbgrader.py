@@ -298,7 +298,7 @@ open({package!r} + "/mine.py", "w")
 ---
 open("/mine", "w")
 ---
-open("/tmp/mine", "w").write("a file of mine")
+open({mine!r}, "w").write("a file of mine")
 ---
 import time
 time.sleep(60)
@@ -324,12 +324,14 @@ def test_the_kernel_is_held_to_its_sandbox(tmp_path, monkeypatch):
     spec.write_text(json.dumps(nbgrader.kernel_spec(sandboxed=True)))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     monkeypatch.setenv("SECRET", "of the instructor")
-    questions = QUESTIONS.format(package=str(ROOT / "course_utils")).strip().split("\n---\n")
+    mine = f"/tmp/{secrets.token_hex()}"
+    questions = QUESTIONS.format(package=str(ROOT / "course_utils"), mine=mine).strip().split("\n---\n")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in questions])
     late = {"ename": "Late", "evalue": "", "traceback": []}
     client = NotebookClient(
-        notebook, kernel_name="sandboxed", timeout=5, interrupt_on_timeout=True, error_on_timeout=late,
-        allow_errors=True, resources={"metadata": {"path": str(tmp_path)}},
+        notebook, kernel_name="sandboxed", interrupt_on_timeout=True, error_on_timeout=late,
+        timeout_func=lambda cell: 3 if "sleep" in cell.source else 100, allow_errors=True,
+        resources={"metadata": {"path": str(tmp_path)}},
     )  # fmt: skip
     with pytest.raises(DeadKernelError):  # by what it wrote among its sockets
         client.execute()
@@ -343,7 +345,7 @@ def test_the_kernel_is_held_to_its_sandbox(tmp_path, monkeypatch):
     assert package_error.evalue.startswith("[Errno 30] Read-only file system")
     assert root_error.evalue.startswith("[Errno 30] Read-only file system")
     assert written.data["text/plain"] == "14"
-    assert not Path("/tmp/mine").exists()
+    assert not Path(mine).exists()
     assert alive.text == "still here\n"
     assert memory.ename == "MemoryError"
     assert last == []

@@ -16,6 +16,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -84,6 +85,7 @@ async def _run(command: list[str], connection: dict, folder: Path) -> int:
     with open(folder / "errors", "w+", encoding="utf-8", errors="replace") as errors:
         kernel = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, stderr=errors)
         end, parent, begun = asyncio.ensure_future(kernel.wait()), os.getppid(), False
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, kernel.kill)  # and tidy up
         servers = []  # kept, so that none is collected
         for port in (value for name, value in connection.items() if name.endswith("_port")):
             to_socket = functools.partial(_hand_on, folder / "sockets" / f"port-{port}")
@@ -91,7 +93,8 @@ async def _run(command: list[str], connection: dict, folder: Path) -> int:
         while not end.done():
             await asyncio.wait([end], timeout=1)
             begun = begun or any((folder / "sockets").iterdir())
-            if not end.done() and (os.getppid() != parent or not _only_sockets(folder / "sockets")):
+            abandoned = os.getppid() != parent
+            if kernel.returncode is None and (abandoned or not _only_sockets(folder / "sockets")):
                 kernel.kill()
         if not begun:  # else it is what the student's code wrote, which is in the notebook
             errors.seek(0)
@@ -111,7 +114,8 @@ async def _hand_on(socket: Path, reader: asyncio.StreamReader, writer: asyncio.S
     except OSError:  # not open yet: Jupyter will try again
         writer.close()
         return
-    await asyncio.gather(_pump(reader, to_kernel), _pump(from_kernel, writer))
+    with contextlib.suppress(asyncio.CancelledError):  # at the end of all, which is nothing to report
+        await asyncio.gather(_pump(reader, to_kernel), _pump(from_kernel, writer))
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
