@@ -99,7 +99,7 @@ def _lists_and_table(
 
 
 def _look_up(items: np.ndarray, table: sparse.csr_array) -> np.ndarray:
-    """The table's value for each place of each list: items [B, L], table [B, I] -> [B, L].
+    """The table's value for each place of each list, 0 where an item is repeated: [B, L], [B, I] -> [B, L].
 
     A few users at a time, so that their part of the table, made dense, fits into the processor's cache. It
     has one column more, which stays 0: the one that -1 leads to.
@@ -110,21 +110,16 @@ def _look_up(items: np.ndarray, table: sparse.csr_array) -> np.ndarray:
     starts = np.arange(step)[:, None] * width
     cells = np.repeat(np.arange(len(items)) % step * width, np.diff(table.indptr)) + table.indices
     dense = np.zeros(step * width, dtype=table.dtype)
+    place_of_cell = np.empty(step * width, dtype=np.int64)
     for first in range(0, len(items), step):
         last = min(first + step, len(items))
         stored = slice(table.indptr[first], table.indptr[last])
         dense[cells[stored]] = table.data[stored]
-        found[first:last] = dense.take(items[first:last] + starts[: last - first])
+        listed = (items[first:last] + starts[: last - first]).ravel()
+        values = dense.take(listed)
         dense[cells[stored]] = 0
-    _keep_first_places(items, found)
+        hits = np.flatnonzero(values)
+        place_of_cell[listed[hits[::-1]]] = hits[::-1]  # backwards: of an item's places, the first stays
+        values[hits[place_of_cell[listed[hits]] != hits]] = 0
+        found[first:last] = values.reshape(last - first, -1)
     return found
-
-
-def _keep_first_places(items: np.ndarray, found: np.ndarray) -> None:
-    """Sets found [B, L] to 0 where the item stands at an earlier place of its list already."""
-    where = np.flatnonzero(found)  # only there it matters
-    users = where // max(1, items.shape[1])
-    of_user = users * (1 + items.max(initial=0)) + items.ravel()[where]
-    order = of_user.argsort(kind="stable")  # the same item of the same user side by side, first places first
-    again = order[1:][np.diff(of_user[order]) == 0]
-    np.put(found, where[again], 0)
