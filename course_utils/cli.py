@@ -184,13 +184,14 @@ def doctor():
 @main.command()
 @click.argument("submissions", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-              help="Where the grades, feedback and overview go, and what a next run goes on from.")  # fmt: skip
+              help="Where grades, feedback and overview go; a next run goes on from there.")  # fmt: skip
 @click.option("--seed", metavar="TEXT", help="Of the hidden cases; by default random, and kept in DIR.")
 @click.option("--jobs", default=1, type=click.IntRange(min=1), help="Notebooks at a time on this machine.")
-@click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler whose workers do the grading.")
+@click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler, to grade on its workers.")
 @click.option("--sandbox", default="auto", type=click.Choice(["auto", "bwrap", "unshare"]),
               help="auto: bubblewrap, and nothing is run without it. unshare is weaker.")  # fmt: skip
-@click.option("--seconds", default=20.0, type=click.FloatRange(min=1), help="For one exercise.", show_default=True)
+@click.option("--seconds", default=20.0, type=click.FloatRange(min=1), show_default=True,
+              help="For one exercise.")  # fmt: skip
 def grade(submissions, out, seed, jobs, scheduler, sandbox, seconds):
     """Grade the notebooks in SUBMISSIONS: grades.csv, feedback/ and class.html in DIR.
 
