@@ -376,8 +376,8 @@ TEMPORAL_SPLIT = Exercise(
         Misconception(
             "interpolated quantile",
             _quantile,
-            "np.quantile puts the cut between two timestamps, at a share of the way from the first row to the "
-            "last. Which row's own time is the cut in the docstring?",
+            "np.quantile puts the cut between two timestamps, at a share of the way from the first row to "
+            "the last. Which row's own time is the cut in the docstring?",
         ),
     ),
 )
