@@ -130,7 +130,7 @@ def test_make_installs_again_only_when_the_lock_or_the_project_changes(tmp_path)
 def test_the_workflow_runs_the_same_command_in_a_debian_container():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     job = workflow["jobs"]["test"]
-    assert job["container"] == "python:3.11-bookworm"
+    assert job["container"]["image"] == "python:3.11-bookworm"
     runs = [step["run"] for step in job["steps"] if "run" in step]
     assert len(runs) == 1
     assert runs[0].endswith(".ci/run")
