@@ -12,8 +12,10 @@ import pkgutil
 import sys
 
 import child
-import torch  # before the forks
 import wire
+
+for heavy in ("faiss", "pandas", "scipy.sparse.linalg", "scipy.special", "scipy.stats", "torch", "tqdm.auto"):
+    importlib.import_module(heavy)  # once, before the forks
 
 ROOMS = {"baselines", "diagnostics", "evaluate", "features", "losses", "metrics", "models", "rerank"}
 ROOMS |= {"retrieval", "sampling", "splits"}
@@ -50,7 +52,6 @@ def hunt(folder, subject, call, cases):
 
 
 def main():
-    torch.set_num_threads(1)
     results = {}
     for id, task in pickle.load(sys.stdin.buffer).items():
         reading, writing = os.pipe()

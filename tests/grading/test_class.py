@@ -183,6 +183,7 @@ def test_the_same_seed_gives_the_same_scores_on_a_cluster(graded, tmp_path):
         lines = grade.grade_class(
             tmp_path / "some", tmp_path / "out", seed="a secret", scheduler=address, seconds=SECONDS
         )
+    assert not [line for line in lines if "not graded" in line]
     there = Graded(tmp_path / "some", tmp_path / "out", lines)
     for student in ("fair", "damaged"):
         assert there.points(student, "01") == graded.points(student, "01")
