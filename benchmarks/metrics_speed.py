@@ -1,6 +1,6 @@
 """Six metrics of ranked lists: the course against ranx, RecTools and torchmetrics, one thread, in one run.
 
-Run: python benchmarks/metrics_speed.py   (ten minutes on one quiet core, most of them torchmetrics; once
+Run: python benchmarks/metrics_speed.py   (five minutes on one quiet core, most of them torchmetrics; once
 a few more for the peers' environment, build/peers/metrics, which this script makes). Writes
 benchmarks/results/metrics_speed.json.
 
@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import scipy
 from peers import environment
 
 from course_utils import runtime
@@ -96,7 +97,7 @@ def measure(size: str) -> dict:
         "seconds": {library: {c: float(f"{s:.3g}") for c, s in own.items()} for library, own in best.items()},
         "times_as_fast": {
             library: {
-                clock: round(best[library][clock] / best["course"][clock], 1) for clock in best["course"]
+                clock: round(best[library][clock] / best["course"][clock], 2) for clock in best["course"]
             }
             for library in PEERS
         },
@@ -105,6 +106,7 @@ def measure(size: str) -> dict:
 
 def main() -> None:
     versions = dict(package.split("==") for package in environment.METRICS)
+    versions |= {"course_numpy": np.__version__, "course_scipy": scipy.__version__}
     result = {
         "versions": versions,
         "threads": 1,

@@ -108,7 +108,7 @@ def intervals(
         ax.annotate(
             f"{value:.{digits}f}", (value, row), xytext=(0, 7), textcoords="offset points", ha="center"
         )
-    ax.set_yticks(range(len(values)), list(values))
+    ax.set_yticks(range(len(values)), list(values.keys()))
     ax.set_ylim(len(values) - 0.5, -0.6)
     ax.grid(axis="x", alpha=0.3)
     return ax

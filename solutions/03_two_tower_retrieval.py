@@ -441,19 +441,22 @@ without_logq = train_towers(new_towers(seeds[0]), plain, seed=seeds[0])
 print("HR@10 with logQ, seed by seed:", *(f"{hit_rate(run.score_all):.3f}" for run in runs))
 
 # %%
-few = known[np.flatnonzero(np.diff(ml.users[known], prepend=-1))][100:112]  # 12 users, a film each
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.9), layout="constrained")
-for ax, (name, model) in zip(axes, {"untrained": new_towers().to(device), "trained": towers}.items()):
-    columns = (torch.tensor(column[few], device=device) for column in (ml.users, ml.items))
+batch = np.random.default_rng(SEED).choice(known, 1024, replace=False)
+columns = [torch.tensor(column[batch], device=device) for column in (ml.users, ml.items)]
+ax = plots.new_axes("share of the batch's films ranked below the row's own", "rows of a batch")
+before_and_after = {"untrained": new_towers().to(device), "trained": towers}
+for (name, model), dash in zip(before_and_after.items(), ("--", "-"), strict=True):
     with torch.no_grad():
-        cosines = (model(*columns) * model.temperature).cpu().numpy()
-    plots.new_axes("film of row", "user of row", name, ax)
-    image = ax.imshow(cosines, vmin=-0.6, vmax=0.6, cmap="PuOr_r")
-fig.colorbar(image, ax=axes, label="cosine")
+        logits = model(*columns)  # [B, B], each row's own film on the diagonal
+    below = (logits < logits.diagonal()[:, None]).float().mean(dim=1).cpu().numpy()
+    colour = plots.MODEL_COLOURS["Two-tower" if name == "trained" else "Popularity"]
+    settings = {"bins": 20, "range": (0, 1), "histtype": "step", "linewidth": 2}
+    ax.hist(below, **settings, linestyle=dash, color=colour, label=name)
+ax.legend(frameon=False, loc="upper left")
 plt.show()
 
 # %% [markdown]
-# *Cosines of 12 users and 12 films, one interaction per row. Untrained, all are alike; trained, the diagonal, each user's own film, stands out. What else is bright is a film that this user would like as well.*
+# *For 1,024 training rows: the share of the batch's films that score lower than the row's own film. Untrained, any share is about as frequent as any other; trained, the own film is near the top far more often, but by no means always first: many of the others would suit that user as well.*
 
 # %%
 popularity = baselines.fit_popularity(seen)
@@ -491,10 +494,10 @@ lists = {"with logQ": towers, "without": without_logq}
 pd.DataFrame({name: most_similar(model, star_wars) for name, model in lists.items()})
 
 # %% [markdown]
-# **What do you see?** Next to *Star Wars*: which list is of films that the same people chose, and how do the two differ in popularity?
+# **What do you see?** Next to *Star Wars*: could you tell from these two lists which model lost fifteen hundredths?
 
 # %% [markdown] tags=["solution"]
-# The loss cannot tell: it falls for both, since both become better at the task they were given, and the task of the second was *tell your film from popular films*. Only a ranking against the real candidates shows it. (Look at a baseline: a network that hardly beats popularity after minutes of training is a bug until proven otherwise.) Both lists are of related films: what the missing term spoils is not *who is similar to whom* but the level of popular against unpopular films.
+# The loss cannot tell: it falls for both, since both become better at the task they were given, and the task of the second was *tell your film from popular films*. Only a ranking against the real candidates shows it. (Look at a baseline: a network that stays nearer to popularity than to a linear model is a bug until proven otherwise.) And the two lists are nearly the same, films that the same people chose: what the missing term spoils is not *who is similar to whom* but the level of popular against unpopular films.
 
 # %% [markdown]
 # ### Which part does what?
@@ -512,7 +515,7 @@ table.sort_values("HR@10", ascending=False).round(4)
 # **What do you see?** Rank the ingredients: ids, content, logQ, masking accidental hits, a trained temperature.
 
 # %% [markdown] tags=["solution"]
-# logQ is worth fifteen hundredths, and ids even more: content alone stays *below popularity*, since it cannot tell a film that everybody saw from one of the same kind that nobody did. Content on top of ids adds three hundredths, mostly for films with few interactions. Masking accidental hits and training the temperature make no difference *on these data*: a repeat is one of a thousand negatives. It was worth measuring rather than believing.
+# logQ is worth fifteen hundredths, and ids even more: content alone stays *below popularity*, since it cannot tell a film that everybody saw from one of the same kind that nobody did. Content on top of ids adds three hundredths. Training the temperature makes no visible difference, and masking accidental hits even costs two thousandths *on these data*: a repeat is one of a thousand negatives. It was worth measuring rather than believing.
 
 # %% [markdown]
 # ## 6 Collapse
@@ -598,7 +601,7 @@ plt.show()
 # **What do you see?** The mean cosine of a *fresh* network is high too. Why is the cosine alone a poor alarm?
 
 # %% [markdown] tags=["solution"]
-# A fresh network sends everything through the same layers with biases and ReLU: all vectors share a large common part, so that their cosines are high, yet the rest still differs in dozens of directions. The effective rank sees that difference. The collapsed model has cosine 1 *and* rank 1. Softmax against negatives needs the vectors to differ, so it pulls them apart again, although the model that started well stays ahead of the mended one.
+# A fresh network sends everything through the same layers with biases and ReLU: all vectors share a large common part, so that their cosines are high, yet the rest still differs in dozens of directions. The effective rank sees that difference. The collapsed model has cosine 1 *and* an effective rank below 2. Softmax against negatives needs the vectors to differ, so it pulls them apart again, although the model that started well stays ahead of the mended one.
 
 # %% [markdown]
 # ### What mends it, measured
@@ -644,7 +647,7 @@ claim("flat-equals-exact", (found == exact).mean(), control=(rough_found == exac
 # - FAISS measures by **L2 distance** unless told otherwise: `faiss.IndexIVFFlat(quantizer, dim, n_lists)` needs a fourth argument.
 # - `nprobe` is 1 unless set. One list is quick, and misses much.
 #
-# By hand: 100,000 vectors, 316 lists, 8 probed: a query is compared with 316 centres and about $8 \cdot 316 = 2{,}500$ vectors instead of 100,000.
+# By hand: 100,000 vectors, 316 lists, 8 probed: a query is compared with 316 centres and then, as a list holds about 316 vectors, with $8 \cdot 316 \approx 2{,}500$ vectors instead of 100,000.
 
 # %% [markdown]
 # ### Exercise 3.7: An index with lists
@@ -703,7 +706,7 @@ def recall_at_k(found, exact):
     the index found nothing more.
     """
     ### BEGIN SOLUTION
-    hits = [np.isin(right, row).mean() for row, right in zip(found, exact)]
+    hits = [np.isin(right, row).mean() for row, right in zip(found, exact, strict=True)]
     return float(np.mean(hits))
     ### END SOLUTION
 
@@ -729,7 +732,7 @@ def recall_of(index, nprobe):
     """Recall@100 of the index when it looks into so many lists."""
     index.nprobe = nprobe
     found, _ = retrieval.retrieve(index, queries, k=100)
-    return np.mean([np.isin(right, row).mean() for row, right in zip(found, exact)])
+    return np.mean([np.isin(right, row).mean() for row, right in zip(found, exact, strict=True)])
 
 
 by_rule = ivf.nprobe
@@ -766,7 +769,7 @@ plt.show()
 # **What do you see?** You serve 2,000 requests a second from a catalogue of a million. Which index, which setting? When would HNSW be worth its build?
 
 # %% [markdown] tags=["solution"]
-# At a million vectors the flat index answers fewer than a hundred queries a second per core, so it would take more than twenty cores; IVF does it with one, at a recall of nearly .99. The curve bends sharply: the last per cent of recall costs as much as all the rest. HNSW needs no clusters in the data and shines in other settings (single queries, high recall, few changes to the catalogue); on these clustered vectors, with batches of queries, IVF is the better choice. Measure on *your* vectors.
+# At a million vectors the flat index answers fewer than a hundred queries a second per core, so it would take more than twenty cores; IVF does it with one, at a recall of .995 (31 lists probed). The curve bends sharply: the last per cent of recall costs more than all the rest. HNSW needs no clusters in the data and shines in other settings (single queries, high recall, few changes to the catalogue); on these clustered vectors, with batches of queries, IVF is the better choice. Measure on *your* vectors.
 
 # %% [markdown]
 # ### Only what is new
@@ -881,7 +884,7 @@ pd.DataFrame(stages).T.round(3)
 def score_cold_item(user_vecs, content, encode_item):
     """How much each user would like an item that was not in training.
 
-    user_vecs [U, D], content [F] of the one item (tensors) -> scores [U], dot products.
+    user_vecs [U, D] of length 1, content [F] of the one item (tensors) -> scores [U], dot products.
     encode_item(ids [B], content [B, F]) -> vectors [B, D] of length 1; id row 0 stands for every
     item that was not in training.
     """
@@ -958,12 +961,12 @@ with pd.option_context("display.max_colwidth", None):
 # **What do you see?** What does the model get right about these films, and what can it not know?
 
 # %% [markdown] tags=["solution"]
-# Kind and time: a comedy of the nineties lands among comedies of the nineties, a title word may help by accident. What it cannot know is whether the film is any *good*, or how widely it will be shown, and popularity is most of the game: the oracle, which knows nothing about the user at all but how often each film will be chosen, is ahead of every model. Real services close the gap with the first hours of clicks.
+# Kind and time: an action film of the nineties lands among action films of the nineties; a title word may mislead (*Dead Man Walking* next to *Dead Man*). What it cannot know is whether the film is any *good*, or how widely it will be shown, and popularity is most of the game: the oracle, which knows nothing about the user at all but how often each film will be chosen, is ahead of every model. Real services close the gap with the first hours of clicks.
 
 # %% [markdown]
 # ## 10 Stretch: the last ten films
 #
-# Lab 2 ended with a history. The user tower can have one too: next to id and content a weighted mean of the *item id vectors* of the last ten films, later ones counting more ($0.6^n$). As before, only films from **strictly earlier** moments count, in training and at the test.
+# Lab 2 ended with a history. The user tower can have one too: next to id and content a weighted mean of the *item id vectors* of the last ten films: the latest counts 1, the one before it 0.6, the next $0.6^2$, and so on. As before, only films from **strictly earlier** moments count, in training and at the test.
 
 # %%
 histories = sampling.earlier_items(ml.users, ml.items, ml.timestamps, n=10)  # [R, 10], -1 = none
@@ -1012,9 +1015,9 @@ scale = pd.DataFrame(json.loads(path.read_text())["rows"])[list(columns)].rename
 scale.style.format(thousands=",", precision=2).hide(axis="index")
 
 # %% [markdown]
-# **What do you see?** From 100 thousand to 32 million interactions the time for an epoch grows more than three-hundredfold. What could be shared between machines?
+# **What do you see?** From 100 thousand to 32 million interactions the data grow 320-fold, and the time for an epoch nearly nine hundredfold: each row costs more too, as the tables of ids outgrow the cache. What could be shared between machines?
 #
-# The batch, for one. `torchrun --nproc-per-node 2 -m course_utils.distributed` trains this model on two processes. Each has half the batch, and they exchange *item vectors*, so that every user is still compared with all items of the whole batch: [`course_utils/distributed.py`](../course_utils/distributed.py) is one page.
+# The batch, for one. `torchrun --nproc-per-node 2 -m course_utils.distributed` trains this model on two processes. Each has half the batch, and they exchange *item vectors*, so that every user is still compared with all items of the whole batch: `course_utils/distributed.py` is one page.
 
 # %% [markdown]
 # ## What you have built

@@ -192,8 +192,8 @@ _OWN_GENERATOR = (
     "come from, so that somebody else can repeat your figure?"
 )
 _SEEDED_INSIDE = (
-    "Your result is the same whatever generator comes in: you make one of your own, with a fixed seed. "
-    "Which argument is there for that?"
+    "Your result is the same whatever generator comes in. Do you draw at all, and if so, from which "
+    "generator?"
 )
 
 
