@@ -1,3 +1,5 @@
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -382,3 +384,10 @@ def test_ivf_finds_nearly_all_in_a_clustered_catalogue():
     index.nprobe = 1
     found, _ = retrieval.retrieve(index, queries, 100)
     assert np.mean([len(np.intersect1d(*pair)) / 100 for pair in zip(found, exact, strict=True)]) < 0.95
+
+
+def test_the_recorded_curve_shows_ivf_five_times_as_fast_as_flat_at_a_recall_of_95():
+    path = Path(__file__).parents[1] / "benchmarks" / "results" / "03_faiss_100000.json"
+    default = {row["kind"]: row for row in json.loads(path.read_text())["rows"] if row["is_default"]}
+    assert default["ivf"]["recall"] >= 0.95
+    assert default["ivf"]["queries_per_second"] >= 5 * default["flat"]["queries_per_second"]
