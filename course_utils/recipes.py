@@ -61,6 +61,11 @@ def _fit(
     )
 
 
+def _cosine(n_steps: int) -> Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]:
+    """A learning rate that falls to 0 along a cosine, as _fit takes it."""
+    return lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+
+
 def train_mf(
     ratings: Ratings, seed: int = 0, *, epochs: int = 60, device: str | torch.device = "cpu"
 ) -> models.MatrixFactorization:
@@ -207,12 +212,8 @@ def train_history_neumf(
     def loss_fn(model: nn.Module, users: Tensor, items: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
         return losses.bce(model(users, items, histories[rows]), labels)
 
-    n_steps = epochs * -(-len(rows) // BATCH_SIZE)
-
-    def cosine(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
-
-    _fit(model, loss_fn, fresh, seed, epochs, 5e-3, scheduler=cosine)
+    scheduler = _cosine(epochs * -(-len(rows) // BATCH_SIZE))
+    _fit(model, loss_fn, fresh, seed, epochs, 5e-3, scheduler=scheduler)
     return model
 
 
@@ -262,20 +263,9 @@ def train_two_tower(
         return losses.in_batch_loss(user_vecs, item_vecs, model.temperature, items, item_log_q)
 
     columns = (users, items) if history is None else (users, items, history)
+    train = tuple(torch.tensor(column, device=device) for column in columns)
     epochs, batch_size = epochs or recipe["epochs"], recipe["batch_size"]
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe["lr"], fused=True)
-    n_steps = epochs * -(-len(users) // batch_size)
     # falling to 0, the learning rate leaves less to the seed; with a history it costs a little of the figure
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps) if recipe["cosine"] else None
-    training.fit(
-        model,
-        optimizer,
-        loss_fn,
-        tuple(torch.tensor(column, device=device) for column in columns),
-        epochs=epochs,
-        batch_size=batch_size,
-        scheduler=scheduler,
-        seed=seed,
-        progress=False,
-    )
+    scheduler = _cosine(epochs * -(-len(users) // batch_size)) if recipe["cosine"] else None
+    _fit(model, loss_fn, train, seed, epochs, recipe["lr"], scheduler=scheduler, batch_size=batch_size)
     return model
