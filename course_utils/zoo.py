@@ -7,6 +7,7 @@ rows, a setting or any code of the package has changed.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 import joblib
@@ -42,11 +43,10 @@ def scores(
     if name not in MODELS:
         raise ValueError(f"name={name!r}: must be one of {', '.join(MODELS)}")
     memory = joblib.Memory(runtime.course_root() / "build" / "cache", verbose=0)
-    cached = memory.cache(_train, ignore=["ml"])
-    data = joblib.hash([ml.users, ml.items, ml.ratings, ml.timestamps])
-    return cached(name, ml, known, test, seed, fast, data, _code())
+    return memory.cache(_train)(name, ml, known, test, seed, fast, _code())
 
 
+@cache
 def _code() -> str:
     """A hash of the package's code and of torch's version: other code, other scores."""
     package = Path(__file__).parent
@@ -57,8 +57,8 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def _train(name, ml, known, test, seed, fast, data, code) -> np.ndarray:
-    """The last two arguments are there for the cache, which knows a call by its arguments."""
+def _train(name, ml, known, test, seed, fast, code) -> np.ndarray:
+    """The last argument is there for the cache, which knows a call by its arguments."""
     scorer = _scorer(name, ml, known, test, seed, {"epochs": 1} if fast else {})
     with torch.no_grad():
         table = scorer(np.arange(ml.n_users))
