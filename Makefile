@@ -1,10 +1,8 @@
-# Set-up and the short commands; the `course` command does the work. Needs Python 3.11 or newer as PYTHON.
+# The short commands; the `course` command does the work, setup.mk the set-up.
 
-PYTHON ?= python3
-BIN := .venv/bin
-EXTRA := $(shell nvidia-smi -L 2>/dev/null | grep -q '^GPU' && echo gpu || echo cpu)
+EXTRAS := ,dev
 
-.PHONY: run test lab build clean bench lint data
+.PHONY: run test lab build clean bench lint
 
 run: data
 	$(BIN)/course run
@@ -31,20 +29,10 @@ bench: data
 		$(BIN)/python benchmarks/measure_claims.py $$(basename $$lab .py); done
 	set -e; for script in $(wildcard benchmarks/lab*.py); do $(BIN)/python $$script; done
 
-data: .venv/installed
-	$(BIN)/course data
-
-# Made once, and again only when what to install changes. -c: the lock limits versions, it installs nothing itself.
-.venv/installed: requirements.lock pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install -q -c requirements.lock -e ".[$(EXTRA),dev]"
-	touch $@
-
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is older than Python 3.11: make PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
-
 # Not .venv, data or work.
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+# At the end: the first target here is what a bare `make` does.
+include setup.mk

@@ -110,7 +110,7 @@ def test_make_takes_the_gpu_extra_only_where_a_gpu_is_listed(tmp_path, listed, e
 
 @needs_make
 def test_make_installs_again_only_when_the_lock_or_the_project_changes(tmp_path):
-    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+    for name in ("Makefile", "setup.mk", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "python").touch()

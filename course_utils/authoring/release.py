@@ -17,6 +17,7 @@ CONTENT = (
     "data/README.md",
     "data/sample/*",
     "benchmarks/results/*.json",  # read by the labs
+    "setup.mk",
     "pyproject.toml",
     "requirements.lock",
     "environment.yml",
