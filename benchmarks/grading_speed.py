@@ -22,7 +22,7 @@ from pathlib import Path
 from course_utils import runtime
 from course_utils.authoring import build, nbgrader
 from course_utils.authoring.grading import grade
-from course_utils.authoring.labs import exercise_of, find_labs, write_atomically
+from course_utils.authoring.labs import exercise_of, exercise_sources, find_labs, write_atomically
 
 RESULTS = Path(__file__).resolve().parent / "results" / "grading_speed.json"
 
@@ -30,7 +30,7 @@ RESULTS = Path(__file__).resolve().parent / "results" / "grading_speed.json"
 def make_class(folder, lab, n_students):
     """Write folder/<student>/<lab>.ipynb."""
     cells, title = build.read_source(lab)
-    solutions = {exercise_of(cell): cell.source for cell in cells if exercise_of(cell)}
+    solutions = exercise_sources(cells)
     for student in range(n_students):
         made = build.learner_notebook(lab, cells, title)
         for place, cell in enumerate(c for c in made.cells if exercise_of(c)):

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from toy_lab import LAB, TOY, make_course
 
 from course_utils.authoring import build, nbgrader, sandboxed_kernel
-from course_utils.authoring.labs import Lab, check_of, exercise_of
+from course_utils.authoring.labs import Lab, check_of, exercise_of, exercise_sources
 from course_utils.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -94,8 +94,7 @@ def notebook_in(folder, *where):
 
 
 def solutions(folder):
-    cells = notebook_in(folder, "source").cells
-    return {exercise_of(cell): cell.source for cell in cells if exercise_of(cell)}
+    return exercise_sources(notebook_in(folder, "source").cells)
 
 
 def with_noise(source):

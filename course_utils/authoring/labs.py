@@ -98,6 +98,11 @@ def exercise_of(cell: dict) -> str | None:
     return cell["metadata"].get("course", {}).get("exercise")
 
 
+def exercise_sources(cells: list) -> dict[str, str]:
+    """{exercise: the source of its cell} of a lab's cells."""
+    return {exercise_of(cell): cell["source"] for cell in cells if exercise_of(cell)}
+
+
 def check_of(cell: dict) -> str | None:
     """The exercise that this cell checks, or None."""
     return cell["metadata"].get("course", {}).get("check")

@@ -7,7 +7,7 @@ from pathlib import Path
 from course_utils import runtime
 from course_utils.authoring import build
 from course_utils.authoring.grading import sandbox
-from course_utils.authoring.labs import Lab, exercise_of, write_atomically
+from course_utils.authoring.labs import Lab, exercise_of, exercise_sources, write_atomically
 
 KERNEL = "recsys-course"
 CELL_SECONDS = 120  # nothing in a lab takes as long in FAST mode
@@ -74,11 +74,10 @@ def make_course(folder: Path, labs: list[Lab]) -> list[str]:
 def source_notebook(lab: Lab):
     """The learner's notebook with the solution regions still in it: what generate_assignment starts from."""
     cells, title = build.read_source(lab)
-    solved = {exercise_of(cell): cell.source for cell in cells if exercise_of(cell)}
+    solved = exercise_sources(cells)
     notebook = build.learner_notebook(lab, cells, title)
     for cell in notebook.cells:
-        if exercise_of(cell):
-            cell.source = solved[exercise_of(cell)]
+        cell.source = solved.get(exercise_of(cell), cell.source)
     return notebook
 
 

@@ -5,7 +5,7 @@ import zipfile
 
 from course_utils import exercises, runtime
 from course_utils.authoring import build
-from course_utils.authoring.labs import Lab, exercise_of, find_labs
+from course_utils.authoring.labs import Lab, exercise_of, exercise_sources, find_labs
 
 NAMES = {lab.name[:2]: lab.name for lab in find_labs(runtime.course_root())}
 LABS = [number for number in NAMES if exercises.of_lab(number)]
@@ -19,7 +19,7 @@ def notebook(number, written=None, solved=True):
     """The learner's notebook of a lab: solved, or with the stubs; written: {exercise id: source} instead."""
     cells, title = build.read_source(lab(number))
     made = json.loads(build.as_text(build.learner_notebook(lab(number), cells, title)))
-    solutions = {exercise_of(cell): cell.source for cell in cells if exercise_of(cell)}
+    solutions = exercise_sources(cells)
     for cell in made["cells"]:
         cell["source"] = "".join(cell["source"])
         if id := exercise_of(cell):

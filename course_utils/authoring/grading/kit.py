@@ -12,7 +12,7 @@ from functools import cache
 from course_utils import exercises, runtime
 from course_utils.authoring import build
 from course_utils.authoring.grading.inside.statements import fingerprint
-from course_utils.authoring.labs import Lab, exercise_of, find_labs
+from course_utils.authoring.labs import Lab, exercise_of, exercise_sources, find_labs
 
 
 @cache
@@ -31,7 +31,7 @@ def kit_of(number: str) -> dict:
     lab = Lab(labs()[number], runtime.course_root())
     if lab.source.exists():
         cells, title = build.read_source(lab)
-    solutions = {exercise_of(cell): cell.source for cell in cells if exercise_of(cell)}
+    solutions = exercise_sources(cells)
     given = build.learner_notebook(lab, cells, title).cells if cells else []
     return {
         "setup": next((c.source for c in cells if "setup" in c.metadata.get("tags", [])), ""),
