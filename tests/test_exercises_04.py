@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from course_utils import diagnostics, evaluate, exercises, metrics, rerank
 from course_utils.exercises import calls_lab04, lab04, lab04_chance, lab04_leaks, run_check
 from course_utils.exercises.observe import observe
+from course_utils.exercises.plain import to_plain
 
 torch.set_num_threads(1)
 
@@ -252,6 +253,17 @@ def test_an_interval_from_the_global_generator():
         return np.percentile(means, 2.5), np.percentile(means, 97.5)
 
     assert run_check("4.6", bootstrap_interval).misconception == "own generator"
+
+
+@pytest.mark.parametrize("exercise_id", ["4.6", "4.7"])
+def test_randomness_of_its_own_is_seen_every_time(exercise_id):
+    """Results of few draws are often the same by chance; a verdict must not hang on one pair of them."""
+    [exercise] = (e for e in lab04_chance.EXERCISES if e.id == exercise_id)
+    unseeded = lab04_chance._own_generator(exercise.reference)
+    case = exercise.draw(0)[1]  # of several users; two may well have the same interval again and again
+    for _ in range(100):
+        got = to_plain(calls_lab04.call_with_generator(unseeded, **case.args | {exercise.params[2]: 1}))
+        assert lab04_chance._source(got) == "another generator"
 
 
 @pytest.mark.parametrize("width", [80, 99])

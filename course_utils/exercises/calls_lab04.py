@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 _FEW = 50  # resamples, where only the source of the randomness is looked at
-_N_OTHERS = 10  # seeds; each result of few resamples meets another seed's with a chance of at most .1
+_N_SEEDS = 11  # two results of few resamples are the same by chance in at most one of ten pairs: never in all
 
 
 class WatchedRows(np.ndarray):
@@ -37,16 +37,18 @@ def call_watched(function: Callable, ranked: np.ndarray, positives: np.ndarray, 
     return function(watched, positives, k), watched.count[0]
 
 
-def call_with_generator(function: Callable, **args: Any) -> tuple[Any, Any, Any, list]:
-    """The result of n draws; then twice that of few with one seed, and that of few with other seeds.
+def call_with_generator(function: Callable, **args: Any) -> tuple[Any, list, list]:
+    """The result of n draws; then those of few draws with each of eleven seeds, and all of them once more.
 
     args: two arrays, n and a seed, in this order.
     """
     one, other, n, seed = args.values()
     first = function(one, other, n, np.random.default_rng(seed))
-    few = [function(one, other, _FEW, np.random.default_rng(seed)) for _ in range(2)]
-    others = [function(one, other, _FEW, np.random.default_rng(seed + 1 + i)) for i in range(_N_OTHERS)]
-    return first, *few, others
+    few, again = (
+        [function(one, other, _FEW, np.random.default_rng(seed + i)) for i in range(_N_SEEDS)]
+        for _ in range(2)
+    )
+    return first, few, again
 
 
 def call_for_names(function: Callable, **args: np.ndarray) -> Any:

@@ -153,10 +153,10 @@ def _same(a: Plain, b: Plain) -> bool:
 
 def _source(got: Plain) -> str:
     """Where the randomness comes from: the generator handed in, or another one."""
-    _, few, again, others = got.parts
-    if not _same(few, again):
+    _, few, again = (part.parts for part in got.parts)
+    if not all(_same(a, b) for a, b in zip(few, again, strict=True)):
         return "another generator"
-    return "a seed of its own" if all(_same(few, other) for other in others.parts) else "rng"
+    return "a seed of its own" if all(_same(few[0], other) for other in few) else "rng"
 
 
 def _check_source(got: Plain, may_stay: bool) -> Complaint | None:
