@@ -1137,7 +1137,9 @@ shown = widgets.HTML()
 def show(_=None):
     """Recommend from the sliders as they stand."""
     my_ratings = {t: slider.value for t, slider in sliders.items() if slider.value != "not seen"}
-    shown.value = recommend_for(my_ratings).to_html() if my_ratings else "Rate at least one film."
+    shown.value = "Rate at least one film."
+    if my_ratings:
+        shown.value = recommend_for(my_ratings).to_html(border=0, justify="left")
 
 
 for slider in sliders.values():

@@ -89,6 +89,8 @@ print(f"a dot product of 64 numbers: {product * 1e9:,.0f} s")
 #                                                           ├──> u · v / temperature
 # film: id, genres, decade, words ─> item tower ──> v  [64] ┘
 # ```
+#
+# (The temperature is one number; section 4 is about it.)
 
 # %% [markdown]
 # ## 2 What goes in: features
@@ -151,9 +153,11 @@ for item in [49, 312]:
 # %% [markdown]
 # ## 3 A tower
 #
-# Each side is a small network: features $x$ (`features`) to a hidden layer, ReLU, an output layer, LayerNorm. Last, the vector is divided by its length:
+# Each side is a small network: features $x$ (`features`), a hidden layer $W_1, b_1$ (`self.hidden`), ReLU, an output layer $W_2, b_2$ (`self.output`). Then **LayerNorm** (`self.norm`) shifts and scales the numbers of each vector to mean 0 and standard deviation 1, followed by a learned weight and bias for each. Last, the vector is divided by its length:
 #
 # $$v = \frac{h}{\lVert h \rVert}, \qquad h = \text{LayerNorm}(W_2\,\text{ReLU}(W_1 x + b_1) + b_2)$$
+#
+# The user's side gives $u$ in the same way, with weights of its own.
 #
 # With all vectors of length 1, the dot product is the **cosine**: between −1 and 1, and a film cannot win by being *long* instead of *right*. By hand: $h = (3, 4)$ has length 5, so $v = (0.6, 0.8)$.
 
@@ -195,7 +199,7 @@ class Tower(nn.Module):
 check("3.2", Tower)
 
 # %% [markdown]
-# The package's `TwoTower` adds a table of id vectors to the content on each side. Nothing else is new.
+# The package's `TwoTower` puts an id vector beside the content (brought to 64 numbers by one linear layer) before the hidden layer of each side, and holds the temperature.
 
 # %%
 def new_towers(seed=SEED, users=user_features, items=item_features, **settings):
@@ -219,7 +223,7 @@ print((user_vecs @ item_vecs.T).numpy().round(2))
 #
 # $$\mathcal L = -\frac1B \sum_b \log \frac{e^{s_{bb}}}{\sum_c e^{s_{bc}}}, \qquad s_{bc} = \frac{u_b \cdot v_c}{\tau}$$
 #
-# $\tau$ (`temperature`) is a small number; more about it in a minute. The films of the other rows are the negatives: **in-batch negatives**.
+# $u_b$ and $v_c$ are rows of `user_vecs` and `item_vecs`, the $s_{bc}$ are the `logits`, and $\tau$ (`temperature`) is a small number; more about it in a minute. The films of the other rows are the negatives: **in-batch negatives**.
 
 # %% [markdown]
 # ### By hand
@@ -275,10 +279,11 @@ ax.plot([cost["batch"] - 1], [cost["in_batch_rows_per_second"]], "*", color="#D5
 ax.set(xscale="log", yscale="log")
 ax.legend(frameon=False)
 plt.show()
-print("1,023 negatives: in-batch is several hundred times as fast as drawing them")
+ratio = cost["in_batch_rows_per_second"] / per_row[-1]
+print(f"1,023 negatives: in-batch is {ratio:.0f} times as fast as drawing them (one recording)")
 
 # %% [markdown]
-# *Training speed against the number of negatives, both axes logarithmic: with negatives drawn per row it falls steeply as they grow; the star, in-batch, has 1,023 negatives at about the speed that a handful costs otherwise.*
+# *Training speed against the number of negatives, both axes logarithmic: with negatives drawn per row it falls steeply as they grow; the star, in-batch, has 1,023 negatives and is still faster than four drawn ones.*
 
 # %% [markdown]
 # ### The temperature
@@ -371,7 +376,7 @@ check("3.4", logq_loss)
 # </details>
 # <details><summary>Hint 2: the steps</summary>
 #
-# `same = items[:, None] == items[None, :]`; set its diagonal to False (`same.fill_diagonal_(False)`); return `logits.masked_fill(same, -torch.inf)`, which makes a new tensor.
+# Make a table that is True where two rows have the same item; set its diagonal to False (`fill_diagonal_`); then `masked_fill`, which makes a new tensor (`masked_fill_` would not).
 # </details>
 
 # %% exercise="3.5"
@@ -379,7 +384,8 @@ def mask_accidental_hits(logits, items):
     """Take out negatives that are the positive itself: logits [B, B], items [B] -> [B, B], new.
 
     Entry [b, c] is -inf where items b and c are the same item in different rows (b != c). All
-    other entries stay as they are, and so does the logits tensor that came in.
+    other entries stay as they are, and so does the logits tensor that came in. Gradients of the
+    result must still reach logits.
     """
     ### BEGIN SOLUTION
     same = items[:, None] == items[None, :]
@@ -392,7 +398,7 @@ def mask_accidental_hits(logits, items):
 check("3.5", mask_accidental_hits)
 
 # %% [markdown]
-# The package's `losses.in_batch_loss` is these three functions in one. One model without the last term; and with it three, each from other first weights and in another order, since a single run moves by almost a hundredth.
+# The package's `losses.in_batch_loss` is these three functions in one. Trained here: one model without the logQ term; and three with it, each from other first weights and in another order, since a single run moves by almost a hundredth.
 
 # %%
 FEW = 1 if FAST else None  # epochs, where a full run takes more
@@ -421,7 +427,7 @@ def train_towers(
     columns = tuple(torch.tensor(column, device=device) for column in columns)
     epochs, model = FEW or epochs, model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
-    n_steps = epochs * -(-len(rows) // 1024)
+    n_steps = epochs * int(np.ceil(len(rows) / 1024))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps) if cosine else None
     settings = {"epochs": epochs, "batch_size": 1024, "scheduler": schedule, "seed": seed}
     training.fit(model, optimizer, loss_fn, columns, **settings)
@@ -597,7 +603,7 @@ ax.set(yscale="log", ylim=(1e-4, 1.5))
 plt.show()
 
 # %% [markdown]
-# *Share of each direction in the films' vectors, on a logarithmic scale, for four models. After training on positives alone, the first direction holds almost everything and the rest falls off; in-batch softmax spreads the shares out again. (LayerNorm takes away the 64th.)*
+# *Share of each direction in the films' vectors, on a logarithmic scale, for four models. After training on positives alone, the first direction holds almost everything and the rest falls off; in-batch softmax spreads the shares out again. (LayerNorm makes the numbers of a vector add up to about 0, so that the 64th direction is all but empty.)*
 #
 # **What do you see?** The mean cosine of a *fresh* network is high too. Why is the cosine alone a poor alarm?
 
@@ -607,7 +613,7 @@ plt.show()
 # %% [markdown]
 # ### What mends it, measured
 #
-# A common advice against collapse is "add L2 regularisation". Recorded, ten seeds each:
+# A common advice against collapse is "add L2 regularisation" (weight decay). Another is a **uniformity** term: next to the loss with positives only, push all films of a batch apart, whoever chose them (Wang and Isola, 2020). Recorded, ten seeds each:
 
 # %%
 figures = pd.concat([pd.DataFrame(one).T for one in recorded["collapse"]])  # ten seeds
@@ -621,7 +627,7 @@ table.round(3)
 # **What do you see?** Which of the repairs changes what the loss *asks for*?
 
 # %% [markdown] tags=["solution"]
-# Weight decay shrinks weights; it says nothing about vectors being different, and LayerNorm undoes the shrinking. It does not mend the collapse: with it, the model ranks worse than chance. A uniformity term (push all films of a batch apart) gives the highest rank of all, but *which* film is far from which is then arbitrary, and the hit rate stays below popularity. In-batch softmax asks the right question, *your film rather than these*, and both come back. A good rank is necessary, not sufficient.
+# Weight decay shrinks weights; it says nothing about vectors being different, and LayerNorm undoes the shrinking. It does not mend the collapse: with it, the model ranks worse than chance. The uniformity term gives the highest rank of all, but *which* film is far from which is then arbitrary, and the hit rate stays below popularity. In-batch softmax asks the right question, *your film rather than these*, and both come back. A good rank is necessary, not sufficient.
 
 # %% [markdown]
 # ## 7 Finding the nearest: an index
@@ -643,7 +649,7 @@ claim("flat-equals-exact", (found == exact).mean(), control=(rough_found == exac
 # %% [markdown]
 # ### Lists: look only where it is worth it
 #
-# With millions of vectors, comparing with all is too slow. **IVF** (inverted file) groups the vectors around $n_\text{list}$ centres, found by k-means. A query looks only into the $n_\text{probe}$ lists whose centres are nearest. Two traps:
+# With millions of vectors, comparing with all is too slow. **IVF** (inverted file) groups the vectors into $n_\text{list}$ (`n_lists`) lists around as many centres, found by k-means and held by a small flat index, the `quantizer`. A query looks only into the $n_\text{probe}$ (`n_probe`, for FAISS `nprobe`) lists whose centres are nearest. Two traps:
 #
 # - FAISS measures by **L2 distance** unless told otherwise: `faiss.IndexIVFFlat(quantizer, dim, n_lists)` needs a fourth argument.
 # - `nprobe` is 1 unless set. One list is quick, and misses much.
@@ -660,7 +666,7 @@ claim("flat-equals-exact", (found == exact).mean(), control=(rough_found == exac
 # </details>
 # <details><summary>Hint 2: the steps</summary>
 #
-# `quantizer = faiss.IndexFlatIP(dim)`; `index = faiss.IndexIVFFlat(quantizer, dim, n_lists, faiss.METRIC_INNER_PRODUCT)`; `index.train(vectors)`, then `index.add(vectors)`; set `index.nprobe`; return the index. FAISS wants float32.
+# `quantizer = faiss.IndexFlatIP(dim)`; `index = faiss.IndexIVFFlat(quantizer, dim, n_lists, faiss.METRIC_INNER_PRODUCT)`. Then the index must learn its centres (`train`), take the vectors in (`add`), and know how many lists to visit.
 # </details>
 
 # %% exercise="3.7"
@@ -770,7 +776,7 @@ plt.show()
 # **What do you see?** You serve 2,000 requests a second from a catalogue of a million. Which index, which setting? When would HNSW be worth its build?
 
 # %% [markdown] tags=["solution"]
-# At a million vectors the flat index answers fewer than a hundred queries a second per core, so it would take more than twenty cores; IVF does it with one, at a recall of .995 (31 lists probed). The curve bends sharply: the last per cent of recall costs more than all the rest. HNSW needs no clusters in the data and shines in other settings (single queries, high recall, few changes to the catalogue); on these clustered vectors, with batches of queries, IVF is the better choice. Measure on *your* vectors.
+# At a million vectors the flat index answers fewer than a hundred queries a second per core, so it would take more than twenty cores; IVF does it with one, at a recall of .995 (31 lists probed). The curve bends sharply: the last per cent of recall costs more than all the rest. HNSW needs no clusters in the data and shines in other settings (single queries, few changes to the catalogue); on these clustered vectors, with batches of queries, IVF is the better choice. Measure on *your* vectors.
 
 # %% [markdown]
 # ### Only what is new
@@ -930,11 +936,9 @@ claim("cold-content-auc", auc["ids and content"], control=auc["ids only"])
 
 # %%
 cold_runs = pd.DataFrame(recorded["cold_start"])  # a row for each seed
-plots.intervals(
-    cold_runs.mean(),
-    2 * cold_runs.std(),
-    xlabel="AUC among held-out films; mean ± 2 sd of ten seeds",
-)
+label = "AUC among held-out films; mean ± 2 sd of ten seeds"
+ax = plots.intervals(cold_runs.mean(), 2 * cold_runs.std(), label)
+ax.set_xlim(left=0.45)
 plt.show()
 gain = cold_runs["content only"] - cold_runs["ids only"]
 half = 2.26 * gain.std() / len(gain) ** 0.5  # Student's t, 9 degrees of freedom
@@ -967,7 +971,7 @@ with pd.option_context("display.max_colwidth", None):
 # %% [markdown]
 # ## 10 Stretch: the last ten films
 #
-# Lab 2 ended with a history. The user tower can have one too: next to id and content a weighted mean of the *item id vectors* of the last ten films: the latest counts 1, the one before it 0.6, the next $0.6^2$, and so on. As before, only films from **strictly earlier** moments count, in training and at the test.
+# Lab 2 ended with a history. The user tower can have one too: next to id and content a weighted mean of the *item id vectors* of the last ten films: the latest counts 1, the one before it 0.6, the next $0.6^2$, and so on. As before, only films from **strictly earlier** moments count, in training and at the test. In training each of the ten is left out with probability 0.3 (`history_dropout`). Temperature and learning rate were chosen anew, on validation rows, so the gain below is not the history's alone.
 
 # %%
 histories = sampling.earlier_items(ml.users, ml.items, ml.timestamps, n=10)  # [R, 10], -1 = none

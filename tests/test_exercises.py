@@ -218,6 +218,27 @@ def test_an_unknown_name_is_asked_about_as_a_name():
     assert "Where does that name get its value" in message
 
 
+@pytest.mark.parametrize(
+    ("line", "question"),
+    [
+        (lambda: 1 / 0, "What is the number below the line here"),
+        (lambda: ["a"].index("b"), "That is looked up where it does not stand"),
+        (lambda: {"a": 1}["b"], "That is looked up where it does not stand"),
+        (lambda: np.ones(2) @ np.ones(3), "what are the shapes and types there?"),
+    ],
+)
+def test_an_error_is_asked_about_by_its_kind(line, question):
+    assert question in one_line(run_check("1.3", lambda predictions, ratings: line()).message)
+
+
+def test_an_unknown_name_in_a_method_may_be_an_attribute():
+    class Tower(exercises.get("3.2").reference):
+        def forward(self, features):
+            return self.output(hidden(features))  # noqa: F821
+
+    assert "or in __init__, on self?" in one_line(run_check("3.2", Tower).message)
+
+
 @each
 def test_package_object_is_refused(exercise):
     function = exercise.reference

@@ -131,6 +131,23 @@ def test_logits_that_left_torch_are_noticed():
     assert "got a numpy array, expected a tensor" in one_line(result.message)
 
 
+@pytest.mark.parametrize("to_numpy", [torch.Tensor.numpy, lambda masked: masked.detach().numpy()])
+def test_logits_that_went_by_way_of_numpy_are_cut_off(to_numpy):
+    result = run_check("3.5", lambda logits, items: torch.tensor(to_numpy(LAB_03["3.5"][0](logits, items))))
+    assert "got the right values, but no gradient reaches logits" in one_line(result.message)
+    assert result.misconception == "detached"
+
+
+def test_words_are_compared_as_a_whole():
+    def multi_hot(values, vocabulary):
+        known = [[float(word in " ".join(words)) for word in vocabulary] for words in values]
+        unknown = [float(any(word not in vocabulary for word in words)) for words in values]
+        return np.column_stack([unknown, known])
+
+    for seed in range(4):
+        assert not run_check("3.1", multi_hot, seed).passed
+
+
 # ---- 3.7: faiss ----
 
 

@@ -119,6 +119,12 @@ def _complaint(
         ask = "Try that line in a cell of its own, with small inputs: what are the shapes and types there?"
         if got.error in ("NameError", "UnboundLocalError"):
             ask = "Where does that name get its value: among the arguments, or on a line before this one?"
+            if exercise.method:
+                ask = f"{ask[:-1]}, or in __init__, on self?"
+        elif got.error == "ZeroDivisionError":
+            ask = "What is the number below the line here, and what does the docstring say about such a case?"
+        elif got.error == "KeyError" or "is not in list" in got.text:
+            ask = "That is looked up where it does not stand. What is to be done with it in that case?"
         return Complaint(f"raised {text}{at}", "an answer", ask)
     if problem := exercise.verdict.complaint(case.args, got.value, expected.value):
         return problem

@@ -40,8 +40,8 @@ _WORDS = (
     "heart",
     "island",
     "king",
+    "knight",  # holds "night"
     "love",
-    "moon",
     "night",
     "sea",
 )
@@ -401,6 +401,16 @@ _LOSS_DETACHED = (
 )
 
 
+_MINUS_FORGOTTEN = (
+    "The right number, with the other sign: to make yours smaller is to make the own items less likely. "
+    "Which sign has the logarithm of a probability?"
+)
+_NO_LOGARITHM = (
+    "That is minus the probability of the own item, not minus its logarithm. Which step of the formula is "
+    "missing?"
+)
+
+
 def _call_loss(loss_fn, user_vecs, item_vecs, **more):
     """The loss, and whether its gradient reaches the vectors of users and of items."""
     vecs = [tensor.clone().requires_grad_() for tensor in (user_vecs, item_vecs)]
@@ -441,8 +451,8 @@ def _batch(rng: np.random.Generator, batch: int, dim: int, temperature: float, n
 
 def _hand_batch() -> Args:
     return {
-        "user_vecs": _float([[1, 0], [0, 1]]),
-        "item_vecs": _float([[0.6, 0.8], [0, 1]]),
+        "user_vecs": _float([[1, 0, 0], [0, 1, 0]]),  # not square: a missing .T cannot go through
+        "item_vecs": _float([[0.6, 0.8, 0], [0, 1, 0]]),
         "temperature": 0.5,
     }
 
@@ -470,6 +480,10 @@ def _own(logits: torch.Tensor, **how: Any) -> torch.Tensor:
 def _in_batch_with(user_vecs, item_vecs, temperature, *, logits=lambda scores, t: scores / t, loss=_own):
     """in_batch_loss with one thing done otherwise."""
     return loss(logits(user_vecs @ item_vecs.T, temperature))
+
+
+def _no_logarithm(logits):
+    return -logits.softmax(dim=1).diagonal().mean()
 
 
 def _without_own(logits):
@@ -559,12 +573,7 @@ IN_BATCH_LOSS = Exercise(
             partial(_in_batch_with, loss=lambda x: _own(x.softmax(dim=1))),
             "You gave probabilities to a loss that takes the softmax itself. What does cross_entropy expect?",
         ),
-        Misconception(
-            "no logarithm",
-            partial(_in_batch_with, loss=lambda x: -x.softmax(dim=1).diagonal().mean()),
-            "That is minus the probability of the own item, not minus its logarithm. Which step of the "
-            "formula is missing?",
-        ),
+        Misconception("no logarithm", partial(_in_batch_with, loss=_no_logarithm), _NO_LOGARITHM),
         Misconception(
             "own item not in the sum",
             partial(_in_batch_with, loss=_without_own),
@@ -578,6 +587,13 @@ IN_BATCH_LOSS = Exercise(
             ),
             "At a low temperature the exponential of a logit is larger than float32 can hold. Is there a "
             "function in torch.nn.functional that takes softmax and logarithm at once?",
+        ),
+        Misconception("minus forgotten", lambda u, v, t: -_in_batch_loss(u, v, t), _MINUS_FORGOTTEN),
+        Misconception(
+            "mean over all cells",
+            partial(_in_batch_with, loss=lambda x: -x.log_softmax(dim=1).mean()),
+            "You took the mean over all cells of the table, as if every item were right for every user. "
+            "Which one cell of a row counts?",
         ),
         Misconception("detached", lambda u, v, t: _in_batch_loss(u, v, t).detach(), _LOSS_DETACHED),
     ),
@@ -699,12 +715,28 @@ LOGQ_LOSS = Exercise(
             partial(_logq_with, loss=partial(_own, reduction="sum")),
             "Your loss grows with the number of users. Should the step depend on how large a batch is?",
         ),
+        Misconception(
+            "minus forgotten", lambda u, v, t, log_q: -_logq_loss(u, v, t, log_q), _MINUS_FORGOTTEN
+        ),
+        Misconception("no logarithm", partial(_logq_with, loss=_no_logarithm), _NO_LOGARITHM),
         Misconception("detached", lambda u, v, t, q: _logq_loss(u, v, t, q).detach(), _LOSS_DETACHED),
     ),
 )
 
 
 # ---- 3.5 mask_accidental_hits ----
+
+
+def _call_mask(mask, logits, items):
+    """The result, and, when it is a tensor, whether gradients go from it to the logits."""
+    result = mask(logits, items)
+    if not isinstance(result, torch.Tensor):
+        return result, True
+    try:
+        again = mask(logits.clone().requires_grad_() * 1, items)
+    except RuntimeError:  # by way of numpy
+        return result, False
+    return result, again.requires_grad or not again.dtype.is_floating_point
 
 _AS_GOOD_AS_MINUS_INF = -1e8  # a softmax makes the same 0 of it
 
@@ -744,7 +776,12 @@ def _mask_with(
     return fill(logits, hits(same, torch.eye(len(items), dtype=torch.bool)))
 
 
-def _far_below(args: Args, got: Plain) -> Plain:
+def _mask_features(args: Args, got: Plain) -> Plain:
+    masked, reached = got.parts
+    return Plain("tuple", None, (_far_below(masked), reached))
+
+
+def _far_below(got: Plain) -> Plain:
     """Whatever is so low that a softmax makes 0 of it, as minus infinity."""
     if got.array is None or got.array.dtype.kind != "f":
         return got
@@ -752,6 +789,7 @@ def _far_below(args: Args, got: Plain) -> Plain:
 
 
 def _check_mask(args: Args, got: Plain, expected: Plain) -> Complaint | None:
+    (got, reached), (expected, _) = got.parts, expected.parts
     if got.array is not None and got.what != "tensor":
         kind = "a numpy array" if got.what == "array" else f"a {got.what}"
         return Complaint(
@@ -759,8 +797,11 @@ def _check_mask(args: Args, got: Plain, expected: Plain) -> Complaint | None:
         )
     if problem := misfit(got, expected):
         return problem
-    mine, right = _far_below(args, got).array, expected.array
+    mine, right = _far_below(got).array, expected.array
     wrong = ~((mine == right) | np.isclose(mine, right, rtol=1e-4, atol=1e-6))
+    if not wrong.any() and not reached.array:
+        ask = "Which call cuts a tensor off from its past?"
+        return Complaint("got the right values, but no gradient reaches logits", "one that does", ask)
     if not wrong.any():
         return None
     row, column = (int(i) for i in np.argwhere(wrong)[0])
@@ -789,7 +830,8 @@ MASK_ACCIDENTAL_HITS = Exercise(
     difficulty=2,
     cases=_mask_cases,
     reference=_mask_with,
-    verdict=Property(_check_mask, normalise=_far_below),
+    call=_call_mask,
+    verdict=Property(_check_mask, normalise=_mask_features),
     misconceptions=(
         Misconception(
             "the diagonal too",
@@ -879,6 +921,12 @@ MASK_ACCIDENTAL_HITS = Exercise(
             "call makes a new tensor?",
         ),
         Misconception(
+            "detached",
+            partial(_mask_with, fill=lambda logits, hits: logits.detach().masked_fill(hits, -torch.inf)),
+            "The cells are right, but your result is cut off from the logits, so that nothing could be "
+            "learned. Which call does that (detach, data, numpy, torch.tensor)?",
+        ),
+        Misconception(
             "the mask itself",
             lambda logits, items: _mask_with(torch.zeros_like(logits), items) < 0,
             "That is the right mask, True and False. How do you use it on the logits?",
@@ -901,7 +949,7 @@ def _rank_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case("two vectors, at right angles", {"vectors": np.array([[3.0, 0.0], [0.0, 1.0]])}),
         Case("20 vectors of 6", random(20, 6)),
-        Case("50 vectors of 8 with something in common", random(50, 8, 0.7, shift=0.6)),
+        Case("50 vectors of 8 with something in common", random(50, 8, 0.5, shift=0.6)),
         Case("two columns of zeros", {"vectors": flat}, edge=True),
         Case("six times the same vector", {"vectors": same}, edge=True),
         Case("fewer vectors than dimensions", random(3, 7), edge=True),

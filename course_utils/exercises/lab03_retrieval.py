@@ -330,7 +330,7 @@ def _recall_cases(rng: np.random.Generator) -> list[Case]:
             found[-1] = -1
         return {"found": found, "exact": exact}
 
-    hand = {"found": np.array([[5, 2], [7, 4]]), "exact": np.array([[2, 5], [7, 1]])}
+    hand = {"found": np.array([[5, 2], [7, 4]]), "exact": np.array([[2, 5], [7, 2]])}
     single = random(2, 8, 20)
     return [
         Case("two queries", hand),
@@ -362,12 +362,18 @@ RECALL_AT_K = Exercise(
             "place by place",
             lambda found, exact: (found == exact).mean(),
             "You compare place by place, so that an item found one place lower counts as missed. Does the "
-            "order matter to somebody who re-ranks them anyway?",
+            "docstring say that the order matters?",
         ),
         Misconception(
             "one set for all queries",
             lambda found, exact: len(np.intersect1d(found, exact)) / len(np.unique(exact)),
             "You threw the items of all queries into one set. Does an item help the first query that was "
+            "found for the second?",
+        ),
+        Misconception(
+            "found by any query",
+            lambda found, exact: np.isin(exact, found).mean(),
+            "An item counts with you if any query found it. Does an item help the first query that was "
             "found for the second?",
         ),
         Misconception(
@@ -474,6 +480,7 @@ def _unseen_cases(rng: np.random.Generator) -> list[Case]:
         Case("five items", hand),
         Case("40 items, 9 of them seen", random(40, 6, 3, 9)),
         Case("80 items, of which the best 40 were seen", random(80, 3, 40, 40)),
+        Case("300 items, of which the best 250 were seen", random(300, 4, 250, 250)),
         Case("nothing seen", random(9, 3, 0, 0), edge=True),
         Case("fewer than k unseen items", random(12, 5, 4, 9), edge=True),
         Case("everything seen", random(7, 3, 7, 7), edge=True),
@@ -581,8 +588,18 @@ RETRIEVE_UNSEEN = Exercise(
         Misconception(
             "twice as many",
             partial(_unseen_with, n=lambda k, seen: 2 * k),
-            "You fetch twice as many items as you need. If somebody has seen the best 40, how many of those "
-            "are left?",
+            "How many you fetch does not grow with what was seen, so that for somebody the list runs empty. "
+            "If the best 40 were seen, how many of those you fetch are left?",
+        ),
+        Misconception(
+            "a fixed number more",
+            partial(_unseen_with, n=lambda k, seen: k + 100),
+            "You fetch a number that somebody can have seen in full. On what has it to depend?",
+        ),
+        Misconception(
+            "item 0 dropped",
+            partial(_unseen_with, keep=lambda items, seen: items[~np.isin(items, seen) & (items > 0)]),
+            "Item 0 is missing. It is an item like any other: which one number is none?",
         ),
         Misconception(
             "one too few",

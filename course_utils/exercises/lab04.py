@@ -251,7 +251,7 @@ def _precision_recall_cases(rng: np.random.Generator) -> list[Case]:
         Case("a list shorter than k", _list_args([a, b, c], [c, d], 5), edge=True),
         Case("no hit", _list_args([a, b, c], [d, e], 2), edge=True),
         Case("nothing relevant", _list_args([a, b, c], [], 2), edge=True),
-        Case("an item that stands in the list twice", _list_args([a, b, a, c], [a, d], 3), edge=True),
+        Case("an item that stands in the list twice", _list_args([a, a, a, c, b], [a, c, d], 3), edge=True),
     ]
 
 
@@ -275,6 +275,12 @@ def _precision_recall_with(
     return finish(precision(*counts), recall(*counts))
 
 
+def _call_for_two(precision_and_recall, items, relevant, k):
+    """Two numbers in a list or an array are as good as in a tuple."""
+    result = precision_and_recall(items, relevant, k)
+    return tuple(result) if isinstance(result, list | np.ndarray) and np.shape(result) == (2,) else result
+
+
 def _reference_precision_recall(items, relevant, k):
     return metrics.precision_at_k(items, relevant, k), metrics.recall_at_k(items, relevant, k)
 
@@ -289,6 +295,7 @@ PRECISION_AND_RECALL = Exercise(
     difficulty=1,
     cases=_precision_recall_cases,
     reference=_reference_precision_recall,
+    call=_call_for_two,
     verdict=Equal(names=("precision", "recall")),
     misconceptions=(
         Misconception(
@@ -400,7 +407,7 @@ def _map_cases(rng: np.random.Generator) -> list[Case]:
         Case("a list of four", _list_args([5, 8, 1, 3], [1, 5], 3)),
         Case("a list of 12 and k = 8", _list_and_relevant(rng, 20, 12, 6, 8)),
         Case("25 relevant items and k = 10", _list_and_relevant(rng, 60, 30, 25, 10)),
-        Case("a list shorter than k", _list_args([a, b, c], [c, d, e], 5), edge=True),
+        Case("a list shorter than k", _list_args([a, b, c], [c, d, e, 9], 5), edge=True),
         Case("no hit", _list_args([a, b, c], [d, e], 2), edge=True),
         Case("nothing relevant", _list_args([a, b, c], [], 2), edge=True),
     ]
@@ -657,6 +664,12 @@ NDCG_OF_USERS = Exercise(
             _without_the_column,
             "You compare place r of every list with the item of user r. That goes through where there are as "
             "many users as places. Which shape must positives have, so that each row meets its own item?",
+        ),
+        Misconception(
+            "column forgotten, all users",
+            lambda ranked, positives, k: _users_with(ranked, positives, k, compare=lambda r, p: r == p),
+            "You compare each list with all the users' items at once, [B, k] with [B]: numpy lines up the "
+            "last dimensions. Which shape must positives have, so that each row meets its own item?",
         ),
         Misconception(
             "anybody's item",

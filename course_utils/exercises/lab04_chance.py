@@ -91,6 +91,12 @@ EXPECTED_HIT_RATE = Exercise(
             "before the positive leaves the first k?",
         ),
         Misconception(
+            "arguments in another order",
+            lambda n_higher, n_others, n_neg, k: stats.hypergeom(n_higher, n_others, n_neg).cdf(k - 1),
+            "scipy says nan to numbers that cannot be: you tell it that more are better than there are. "
+            "Which of the three numbers is the size of the whole?",
+        ),
+        Misconception(
             "the miss",
             partial(_expected_with, probability=lambda better, k: better.sf(k - 1)),
             "That is the probability of a miss. What should the best of all items get?",
@@ -289,7 +295,13 @@ def _values_of_users(users, values, n_resamples, rng):
     return tuple(np.percentile(_of_users(users, values), [2.5, 97.5]))
 
 
+def _as_many_as_rows(users, values, n_resamples, rng):
+    drawn = rng.choice(_of_users(users, values), (n_resamples, len(users)))
+    return tuple(_middle_95(drawn.mean(axis=1)))
+
+
 _INTERVALS: dict[str, Callable] = {
+    "as many draws as rows": _as_many_as_rows,
     "right": _interval_with,
     "interactions resampled": partial(_interval_with, figures=lambda users, values: values),
     "rows of users pooled": partial(
@@ -392,6 +404,10 @@ def _check_interval(args: Args, got: Plain, expected: Plain) -> Complaint | None
 
 
 _INTERVAL_MESSAGES = {
+    "as many draws as rows": (
+        "Each of your resamples holds as many figures as there are rows. How many figures was your own mean "
+        "made of?"
+    ),
     "interactions resampled": (
         "You resample rows. Those of one user are alike, so that your interval is far too narrow, as if each "
         "of them were news. Who was drawn at random into the test?"
@@ -614,7 +630,7 @@ def _check_p(args: Args, got: Plain, expected: Plain) -> Complaint | None:
     if not _is_share(p, n, 1):
         ask = "Of how many means is p a share, when the observed one is among them?"
         seen = f"got {describe(first)}, which is no share of {n} flips and the observed one"
-        return Complaint(seen, f"about {right}", ask)
+        return Complaint(seen, f"a whole number / {n + 1}", ask)
     count = round(p * (n + 1)) - 1
     tails = stats.binom.cdf(count, n, chance), stats.binom.sf(count - 1, n, chance)
     if min(tails) < _FALSE_ALARM / 2:

@@ -85,6 +85,12 @@ INTRA_LIST_DIVERSITY = Exercise(
             "You sum over each pair once, and divide by k times k. How many pairs are there in your sum?",
         ),
         Misconception(
+            "diagonal looked up",
+            lambda items, similarity: (1 - similarity[items, items]).mean(),
+            "You took the similarity of each item with itself (similarity[items, items] pairs the numbers "
+            "one by one). How do you get all rows and all columns of the list?",
+        ),
+        Misconception(
             "similarity",
             partial(_diversity_with, distance=lambda s: s),
             "That is the mean similarity: a list of copies would get the most. What is the opposite of it, "
@@ -403,6 +409,11 @@ def _with_all_genres(p, q):
     return p * np.log(p / q)
 
 
+_WEIGHTED_BY_THE_LIST = (
+    "Your sum is weighted by the shares of the list, with the history below the line. Which stands where in "
+    "the formula?"
+)
+
 CALIBRATION = Exercise(
     id="4.11",
     title="Like its reader?",
@@ -462,8 +473,18 @@ CALIBRATION = Exercise(
         Misconception(
             "sum weighted by the list",
             partial(_calibration_with, terms=lambda p, q: _kl(q, p)[p[q > 0] > 0]),
-            "Your sum is weighted by the shares of the list, with the history below the line. Which stands "
-            "where in the formula?",
+            _WEIGHTED_BY_THE_LIST,
+        ),
+        Misconception(
+            "sum weighted by the list, over its genres",
+            partial(_calibration_with, terms=lambda p, q: _kl(q, p)),
+            _WEIGHTED_BY_THE_LIST,
+        ),
+        Misconception(
+            "always one per cent",
+            partial(_calibration_with, smooth=lambda p, q, alpha: _smoothed(p, q, 0.01)),
+            "Your mixture holds one per cent of the history, whatever comes in. Which argument have you not "
+            "used?",
         ),
         Misconception(
             "minus sign",

@@ -113,6 +113,11 @@ def _leak_cases(rng: np.random.Generator) -> list[Case]:
     stranger = case(5, 12, spared).args
     stranger["test"] = np.vstack([stranger["test"], [5, 1, 10]])
     stranger["excluded"] = np.vstack([stranger["excluded"], np.zeros((1, 12), dtype=bool)])
+    unasked = case(6, 13, spared).args
+    unasked["test"] = unasked["test"][unasked["test"][:, 0] != 3]
+    swapped = case(8, 17).args  # in the count, some training rows are replaced by the test rows
+    n_test = len(swapped["test"])
+    swapped["popularity"] = _count(np.vstack([swapped["train"][n_test:], swapped["test"]]), 17)["popularity"]
     return [
         Case("two users", hand),
         case(6, 14),
@@ -122,6 +127,8 @@ def _leak_cases(rng: np.random.Generator) -> list[Case]:
         case(7, 15, shared, plain=True),
         case(10, 18, future, features),
         Case("a test user without any training row", stranger, edge=True),
+        Case("a user without a test row", unasked, edge=True),
+        Case("popularity of as many rows, some of them held out", swapped, edge=True),
     ]
 
 
@@ -225,8 +232,8 @@ FIND_LEAKS = Exercise(
                     set(map(tuple, train.tolist())) & set(map(tuple, test.tolist()))
                 ),
             ),
-            "You look for test rows that stand in training with the same time. Is a pair unknown to the "
-            "model if its time is another one?",
+            "You look for test rows that stand in training with the same time, or want all of them there. Is "
+            "a pair unknown to the model if its time is another one, and how many does a leak take?",
         ),
         Misconception(
             "anybody's future",
