@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import unicodedata
 import zipfile
 
 import pytest
@@ -92,6 +93,101 @@ def test_a_folder_around_the_students_is_looked_through(tmp_path):
     put(tmp_path, "hw1/amy/01.ipynb", notebook("01"))
     put(tmp_path, "hw1/ben/01.ipynb", notebook("01"))
     assert set(found(tmp_path)) == {("amy", "01"), ("ben", "01")}
+
+
+def packed(files):
+    """{path: bytes} as a zip archive, in bytes; whatever lies below an x.zip of a path, as one of its own."""
+    data, inner = io.BytesIO(), {}
+    with zipfile.ZipFile(data, "w") as archive:
+        for path, made in files.items():
+            outer, dot_zip, rest = path.partition(".zip/")
+            if dot_zip:
+                inner.setdefault(f"{outer}.zip", {})[rest] = made
+            else:
+                archive.writestr(path, made)
+        for path, members in inner.items():
+            archive.writestr(path, packed(members))
+    return data.getvalue()
+
+
+L1, L4 = f"{NAMES['01']}.ipynb", f"{NAMES['04']}.ipynb"
+A, B = "Amy B_1_assignsubmission_file", "Ben C_2_assignsubmission_file"
+PLAIN, CANVAS, MOODLE = ("amy", "ben"), ("amy_1", "ben_2"), ("Amy B_1", "Ben C_2")
+
+
+@pytest.mark.parametrize(
+    ("paths", "students"),
+    [
+        ([f"lab1/amy/{L1}", f"lab1/ben/{L1}", f"lab4/amy/{L4}", f"lab4/ben/{L4}"], PLAIN),
+        ([f"amy/lab 1/{L1}", f"amy/lab 4/{L4}", f"ben/{L1}", f"ben/{L4}"], PLAIN),
+        ([f"a/amy_1_2_{L1}", f"a/ben_2_3_{L1}", f"b/amy_1_8_{L4}", f"b/ben_2_9_{L4}"], CANVAS),
+        ([f"X-Lab 1-11/{A}/{L1}", f"X-Lab 1-11/{B}/{L1}", f"X-12/{A}/{L4}", f"X-12/{B}/{L4}"], MOODLE),
+        ([f"all.zip/spring/amy/{L1}", f"all.zip/spring/ben/{L1}", f"amy_{L4}", f"ben_{L4}"], PLAIN),
+        ([f"submissions.zip/amy/{L1}", f"submissions.zip/amy/{L4}", f"ben/{L1}", f"ben/x/{L4}"], PLAIN),
+        ([f"amy.zip/work/{L1}", f"amy.zip/old/{L4}", f"ben.zip/me/{L1}", f"ben.zip/me/{L4}"], PLAIN),
+        ([f"x.zip/{A}/1.zip/{L1}", f"x.zip/{A}/{L4}", f"x.zip/{B}/a.zip/b/{L1}", f"x.zip/{B}/{L4}"], MOODLE),
+        ([f"{A}/a.zip/b/{L1}", f"{A}/a.zip/c/{L4}", f"{B}/{L1}", f"{B}/{L4}"], MOODLE),
+        (
+            [f"amy_1_2_a.zip/b/{L1}", f"amy_1_2_a.zip/c/{L4}", f"ben_2_3_{L1}", f"ben_2_4_{L4}.txt"],
+            CANVAS,
+        ),
+    ],
+)
+def test_layouts_of_two_students_and_two_labs(tmp_path, paths, students):
+    files = {path: as_bytes(notebook("01" if L1 in path else "04", solved=False)) for path in paths}
+    with zipfile.ZipFile(io.BytesIO(packed(files))) as archive:
+        archive.extractall(tmp_path)
+    assert set(found(tmp_path)) == {(student, number) for student in students for number in ("01", "04")}
+
+
+@pytest.mark.parametrize(
+    ("archive", "student"),
+    [("amy_1_2_mine.zip", "amy_1"), (f"{A}/mine.zip", "Amy B_1"), ("amy/mine.zip", "amy")],
+)
+def test_nobody_hands_in_for_another(tmp_path, archive, student):
+    forged = packed({f"ben_2_999_{L1[:-6]}-9.ipynb": b"{}", f"{B}/{L1}": b"{}", f"ben/{L1}": b"{}"})
+    put(tmp_path, archive, forged)
+    for path in (f"ben_2_3_{L1}", f"ben/{L1}"):
+        put(tmp_path, path, notebook("01", solved=False))
+    submissions = intake.find_submissions(tmp_path)
+    assert {s.student for s in submissions} == {student, "ben_2", "ben"}
+    assert all(s.cells and not s.flags for s in submissions if s.student.startswith("ben"))
+
+
+def test_names_of_macs_and_of_others_are_the_same(tmp_path):
+    put(tmp_path, f"{unicodedata.normalize('NFD', 'Zoë')}/{L1}", notebook("01", solved=False))
+    put(tmp_path, f"{unicodedata.normalize('NFC', 'Zoë')}/{L4}", notebook("04", solved=False))
+    assert set(found(tmp_path)) == {("Zoë", "01"), ("Zoë", "04")}
+
+
+def test_a_later_file_counts_more_than_the_number_of_a_copy(tmp_path):
+    copy = put(tmp_path, f"amy/{NAMES['01']} (2).ipynb", notebook("01", solved=False))
+    put(tmp_path, f"amy/{L1}", notebook("01", solved=False))
+    os.utime(copy, (1e9, 1e9))
+    assert found(tmp_path)["amy", "01"].file == f"amy/{L1}"
+
+
+def test_a_folder_of_many_that_is_taken_for_one_student_is_asked_about(tmp_path):
+    for student in ("amy", "ben", "cid"):
+        put(tmp_path, f"spring/{student}/{L1}", notebook("01", solved=False))
+    put(tmp_path, f"dora/{L1}", notebook("01", solved=False))
+    assert "3 folders: is spring one student?" in found(tmp_path)["spring", "01"].flags[0]
+
+
+def test_students_without_a_notebook_are_not_forgotten(tmp_path):
+    script = "\n".join(cell["source"] for cell in notebook("01")["cells"] if cell["cell_type"] == "code")
+    put(tmp_path, "amy_1_2_lab1.pdf", b"%PDF")
+    put(tmp_path, "ben/answers.rar", b"Rar!")
+    put(tmp_path, "cid_LATE_3_4_lab1.py", script.encode())
+    put(tmp_path, "readme.txt", b"of the instructor")
+    put(tmp_path, f"dora/{L1}", notebook("01", solved=False))
+    put(tmp_path, "dora/notes.txt", b"")
+    submissions = found(tmp_path)
+    assert set(submissions) == {("amy_1", "01"), ("ben", ""), ("cid_3", "01"), ("dora", "01")}
+    assert submissions["amy_1", "01"].flags == ["no notebook; not read: amy_1_2_lab1.pdf"]
+    assert submissions["cid_3", "01"].flags == ["late", "a script, no notebook"]
+    assert "def rmse" in submissions["cid_3", "01"].cells[0]["source"]
+    assert submissions["dora", "01"].flags == []
 
 
 def test_what_is_no_plain_file_is_not_read(tmp_path):
