@@ -82,6 +82,127 @@ def test_the_object_is_found(recover, sources):
     assert int(run(found_in(recover, with_rmse(*sources)))([1], [2])) == 7
 
 
+OF = "def rmse(p, r):\n    return P().of()"
+FIRST = "\n\ndef rmse(p, r):\n    return T[0]"
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ["T = np.zeros(3)\nT[:] = 7" + FIRST],
+        ["T = []\nT.append(7)" + FIRST],
+        ["T = {}" + FIRST, "T.update({0: 7})"],
+        ["T = {}", "T.setdefault(0, 7)", FIRST],
+        ["T = {0: []}\nT[0].append(7)\n\ndef rmse(p, r):\n    return T[0][0]"],
+        ["T = {}\nT.setdefault(0, []).append(7)\n\ndef rmse(p, r):\n    return T[0][0]"],
+        ["T = {}\nfor n in range(7, 3, -1):\n    if n % 7 == 0:\n        T[0] = n" + FIRST],
+        ["T = {}\ntry:\n    T[0] = 7\nexcept KeyError:\n    pass" + FIRST],
+        ["T = {}\nwith torch.no_grad():\n    T[0] = 7" + FIRST],
+        ["T = {}\nT[0], x = 7, 1" + FIRST],
+        ["T = [3, 7]\ndel T[0]" + FIRST],
+        ["T = [3]\nT[0] += 4" + FIRST],
+        ["T = [3]\nT += [4]\n\ndef rmse(p, r):\n    return sum(T)"],
+        ["T = {}", "def seven():\n    return SEVEN", "SEVEN = 7", "T[0] = seven()", FIRST],
+        ["class P:\n    pass\n\ndef of(self):\n    return 7\n\nP.of = of", OF],
+        ["class P:\n    pass\n\nsetattr(P, 'of', lambda self: 7)", OF],
+        ["def rmse(p, r):\n    return rmse.seven\n\nrmse.seven = 7"],
+        ["T = {0: 7}" + FIRST, "for n in (1, 2):\n    T[n] = rmse(n, n)"],
+    ],
+)  # fmt: skip
+def test_what_is_done_to_an_object_later_belongs_to_it(recover, sources):
+    assert int(run(found_in(recover, with_rmse(*sources)))([1], [2])) == 7
+
+
+def test_what_only_uses_an_object_is_not_run(recover):
+    used = [
+        "rmse([1], [2])",
+        "print(rmse([1], [2]), T)",
+        'check("1.3", rmse)',
+        "model = Model(T)\nmodel.train()\nmodel.best = rmse([1], [2])",
+        "history = []\nwhile True:\n    history.append(rmse(T, T))",
+        "x = T.pop()\nnp.put(T, 0, 1)\nsorted(T).reverse()",
+        "np.random.seed(0)\nplt.plot(T)\nplt.show()\nplt.rcParams['x'] = T",
+        "def later():\n    T[0] = 1",
+    ]
+    defined = "T = np.full(3, 7)" + FIRST
+    for place in (0, len(used)):
+        made = with_rmse(*used[:place], defined, *used[place:])
+        (program,) = found_in(recover, made)["versions"][0]["programs"]
+        assert [text.strip() for text, where in program if where != "the set-up cell"][-2:] == [
+            "T = np.full(3, 7)",
+            FIRST.strip(),
+        ]
+        assert not any(word in str(program) for word in ("model", "history", "plt.", "seed", "check(", "pop"))
+
+
+def test_a_trained_model_is_no_part_of_its_class(recover):
+    made = notebook("01")
+    made["cells"].append(code("model = MatrixFactorization(3, 4, 2, 0.0)\nmodel.train()\nmodel.x = 1"))
+    (program,) = found_in(recover, made, "1.7")["versions"][0]["programs"]
+    assert not any(text.strip().startswith("model") for text, _ in program)
+
+
+def test_what_the_lab_does_to_an_object_is_not_run(recover):
+    made = with_rmse("T = [7]" + FIRST, "T[0] = 1")
+    kit = kit_of("01")
+    given = kit | {"given": [*kit["given"], "T[0] = 1"]}
+    ones_own, the_labs = (recover.recover(cells_for_recovery(made), lab)["1.3"] for lab in (kit, given))
+    assert "T[0] = 1" in str(ones_own["versions"][0]["programs"][0])
+    assert "T[0] = 1" not in str(the_labs)
+
+
+def test_a_change_that_never_ends_is_left_out_at_last(recover):
+    found = found_in(recover, with_rmse("T = [7]" + FIRST, "while True:\n    T[0] = 7"))
+    first, last = found["versions"][0]["programs"]
+    assert "while True" in str(first)
+    assert "while True" not in str(last)
+
+
+def test_a_change_meets_the_version_that_it_stands_behind(recover):
+    one, two = "def rmse(p, r):\n    return rmse.x + 0", "def rmse(p, r):\n    return rmse.x"
+    found = found_in(recover, with_rmse(one, "rmse.x = 1", two, "rmse.x = 2"))
+    assert [run(found, version=n)(0, 0) for n in (0, 1)] == [2, 1]
+
+
+def test_what_one_does_to_an_earlier_exercise_stays_with_ones_own(recover):
+    written = {
+        "3.3": "def in_batch_loss(u, i, t):\n    return in_batch_loss.x\n\nin_batch_loss.x = 7",
+        "3.4": "def logq_loss(u, i, t, q):\n    return in_batch_loss(u, i, t)",
+    }
+    made = notebook("03", written)
+    course, own = found_in(recover, made, "3.4")["versions"][0]["programs"]
+    assert "in_batch_loss.x" not in str(course)
+    assert run({"versions": [{"name": "logq_loss", "programs": [own]}]})(0, 0, 0, 0) == 7
+
+
+@pytest.mark.parametrize("store", ["{}.forward = forward", "setattr({}, 'forward', forward)"])
+def test_a_method_may_be_put_into_the_class_elsewhere(recover, store):
+    made = notebook("01", solved=False)
+    place = made["cells"].index(cell_of(made, "1.7")) + 1
+    attached = "def forward(self, users, items):\n    return 7\n\n" + store.format("MatrixFactorization")
+    made["cells"].insert(place, code(attached))
+    made["cells"].append(cell_of(notebook("01", solved=False), "1.7"))  # the stub once more
+    found = found_in(recover, made, "1.7")
+    assert run(found)(3, 4, 2, 0.0)(0, 0) == 7
+    assert len(found["versions"]) == 1
+
+
+def test_a_helper_of_the_same_kind_is_no_version(recover):
+    helper = 'def mean(p, r):\n    """Root mean squared error."""\n    return 1\n\n'
+    for own in (RIGHT, "rmse = lambda p, r: 7", "if True:\n    def rmse(p, r):\n        return 7"):
+        made = notebook("01", {"1.3": helper + own})
+        made["cells"].append(code('check("1.3", mean)'))
+        assert [v["name"] for v in found_in(recover, made)["versions"]] == ["rmse"]
+
+
+def test_a_renamed_object_is_found_where_its_name_is_a_number_or_a_stub(recover):
+    stub = 'def rmse(p, r):\n    raise NotImplementedError("Exercise 1.3 is not written yet.")\n'
+    for other in (stub, "rmse = np.sqrt(49)", "rmse = my_rmse([1], [2])"):
+        made = notebook("01", {"1.3": RIGHT.replace("rmse", "my_rmse")})
+        made["cells"].append(code(other))
+        assert "my_rmse" in [v["name"] for v in found_in(recover, made)["versions"]]
+
+
 def test_what_it_does_not_need_is_not_run(recover):
     made = with_rmse(
         "raise SystemExit\nimport nowhere\nml = load_movielens('100k')\nnp.sqrt = None\n" + RIGHT

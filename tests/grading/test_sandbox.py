@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from course_utils.authoring.grading import package, sandbox
 from course_utils.authoring.grading.inside import wire
 from course_utils.exercises.observe import Outcome
 from course_utils.exercises.plain import Plain
+
+RIGHT = "def rmse(p, r):\n    return p + r"
 
 
 def task(box, source, seconds=10.0):
@@ -52,6 +55,57 @@ def test_a_sandbox_runs_a_task_and_empties_only_its_own_folder(kind):
             assert outcome.value.array == 3
         assert Path(mine.name).exists()
     assert not Path(box.folder.name).exists()
+
+
+@pytest.mark.parametrize("kind", ["bwrap", "unshare"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "os.mkdir('a'); open('a/x', 'w').close(); os.chmod('a', 0o500)",
+        "os.makedirs('a/b/c'); os.chmod('a/b', 0); os.chmod('.', 0)",
+        "os.symlink('/etc', '0'); os.mkdir('1'); os.mkdir('1/0'); os.mkfifo('1/0/f'); os.chmod('1', 0o500)",
+        "[(os.mkdir('0'), os.chdir('0')) for n in range(5000)]",
+    ],
+)
+def test_what_a_task_leaves_is_not_there_for_the_next(kind, lines):
+    try:
+        sandbox.choose(kind)
+    except sandbox.SandboxError as error:
+        if kind == "bwrap":
+            raise
+        pytest.skip(str(error))  # not everywhere
+    lines = f"os.chdir(tempfile.gettempdir()); {lines}; return 3"
+    leave = f"import os, tempfile\ndef rmse(p, r): {lines}"
+    look = f"import os, tempfile\n{RIGHT} + 10 * len(os.listdir(tempfile.gettempdir()))"
+    with sandbox.Sandbox(kind) as box:
+        assert task(box, leave)[1][0].value.array == 3
+        first = box.process
+        assert task(box, look)[1][0].value.array == 3
+        assert box.process is first
+        task(box, leave)
+    assert not Path(box.folder.name).exists()
+
+
+def test_a_server_that_is_gone_before_a_task_has_begun_costs_that_task_nothing(needs_bwrap):
+    with sandbox.Sandbox("bwrap") as box:
+        task(box, RIGHT)
+        os.killpg(box.process.pid, signal.SIGKILL)
+        box.process.wait()
+        end, (outcome,) = task(box, RIGHT)
+        assert (end, outcome.value.array) == ("exit", 3)
+
+
+def test_a_task_that_ends_the_server_does_not_run_again(monkeypatch, needs_bwrap):
+    starts = []
+    start = sandbox.Sandbox._start
+    monkeypatch.setattr(sandbox.Sandbox, "_start", lambda box: (starts.append(box), start(box)))
+    with sandbox.Sandbox("bwrap") as box:
+        task(box, RIGHT)
+        with pytest.raises(sandbox.Died):
+            box.do({"what the server cannot load": task, "seconds": 1.0})
+        assert len(starts) == 1
+        assert task(box, RIGHT)[1][0].value.array == 3
+        assert len(starts) == 2
 
 
 def test_nothing_runs_without_bubblewrap_unless_one_asks_for_less(monkeypatch):

@@ -26,6 +26,7 @@ from typing import Any
 
 from course_utils import runtime
 from course_utils.authoring.grading import inside
+from course_utils.authoring.grading.inside import server
 from course_utils.authoring.grading.package import PACKAGE
 
 INSTALL = "apt-get install bubblewrap (Debian, Ubuntu) or dnf install bubblewrap (Fedora)"
@@ -81,15 +82,18 @@ class Sandbox:
     def __init__(self, kind: str):
         self.kind, self.process = kind, None
         self.folder = tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True)
-        self.course, self.temporary = (Path(self.folder.name) / name for name in ("course", "tmp"))
+        self.course = Path(self.folder.name) / "course"
         self.course.mkdir()
-        self.temporary.mkdir()
+        self.temporary = None  # without bubblewrap, the folder of the server that runs
 
     def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        for left in Path(self.folder.name).glob("tmp*"):
+            with contextlib.suppress(OSError):
+                server.empty([str(left)])  # which gets further than the next line
         self.folder.cleanup()
 
     def show(self, package: Path) -> str:
@@ -101,18 +105,32 @@ class Sandbox:
         return f"/course/{package.name}" if self.kind == "bwrap" else str(place)
 
     def do(self, task: dict[str, Any]) -> tuple[dict, bytes]:
-        """The server's head and what the task wrote. Raises Died; the next task then gets a new server."""
+        """The server's head and what the task wrote. Raises Died; the next task then gets a new server.
+
+        A server that is gone before anything of the task has run was ended by what ran before: the task gets
+        a new one. One that has begun never runs a second time.
+        """
+        data = pickle.dumps(task)
         try:
-            if self.process is None:
+            if self.process is None or not self._begin(data):
+                self.stop()
                 self._start()
-            data = pickle.dumps(task)
-            self.process.stdin.write(_LENGTH.pack(len(data)) + data)
-            self.process.stdin.flush()
+                if not self._begin(data):
+                    raise Died("the server ended")
             # the server kills what does not end by itself; only if it cannot, its end is here
             return self._answer(time.monotonic() + task["seconds"] + 3 * GRACE)
         except (OSError, Died, ValueError) as error:
             self.stop()
             raise error if isinstance(error, Died) else Died(str(error)) from error
+
+    def _begin(self, data: bytes) -> bool:
+        """Send a task; whether the server has begun it."""
+        try:
+            self.process.stdin.write(_LENGTH.pack(len(data)) + data)
+            self.process.stdin.flush()
+            return "begun" in self._answer(time.monotonic() + 3 * GRACE)[0]
+        except (OSError, Died, ValueError):
+            return False
 
     def stop(self) -> None:
         """End the server and all that it started."""
@@ -127,6 +145,7 @@ class Sandbox:
                 pipe.close()
 
     def _start(self) -> None:
+        self.temporary = tempfile.mkdtemp(prefix="tmp", dir=self.folder.name)
         with tempfile.TemporaryFile() as errors:
             try:
                 self.process = subprocess.Popen(
@@ -134,7 +153,7 @@ class Sandbox:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    env=environment(self.kind, str(self.temporary)),
+                    env=environment(self.kind, self.temporary),
                     cwd="/",
                     start_new_session=True,
                 )
@@ -148,7 +167,7 @@ class Sandbox:
     def _command(self) -> list[str]:
         server = [sys.executable, "-s", "-P", "-m", "server", os.readlink("/proc/self/ns/pid")]
         if self.kind == "unshare":  # which sees the machine's own /tmp: never that
-            return [*_unshare(), *server, str(self.temporary)]
+            return [*_unshare(), *server, self.temporary]
         return ["bwrap", *_bwrap(str(self.course)), *server, *PRIVATE]
 
     def _answer(self, deadline: float) -> tuple[dict, bytes]:

@@ -17,6 +17,7 @@ from statements import (
     fingerprint,
     method_of,
     statements_of,
+    stores_attribute,
     written_part,
 )
 
@@ -78,6 +79,23 @@ class Notebook:
                 self.problems = {name: p for name, p in self.problems.items() if not p.startswith(lost)}
                 return True
         return False
+
+    def changes(self, name: str) -> list[Statement]:
+        """The learner's own statements that write through a name, in whatever cell: `TABLE[0] = 1`."""
+        return [s for s in self.code if name in s.changes and s.where not in self.given]
+
+    def changes_of(self, target: Statement, name: str) -> list[Statement]:
+        """Of those, the ones that meet this object of the name: they stand behind it, and before the next
+        one. What stands before all of them belongs to the first.
+        """
+        changes = set(self.changes(name))
+        found, owner = [], next((s for s in self.code if name in s.binds and not s.imports), target)
+        for statement in self.code if changes else ():
+            if name in statement.binds and not statement.imports:
+                owner = statement
+            elif statement in changes and owner is target:
+                found.append(statement)
+        return found
 
     def checked_name(self, exercise: str) -> str | None:
         """The name that a check cell hands over: check("1.3", this)."""
@@ -154,8 +172,9 @@ def recover(cells: list[dict], lab: dict) -> dict[str, dict]:
     lab: "setup", the source of its first code cell; "given", those of the cells that hold no exercise; and
     "exercises": in order, dicts of id, name, method, params, docstring and solution (a source, or ""). Gives
     {id: {"versions": [version], "problem": why there are none}}; a version: name, where, tree (a hash) and
-    nodes (how many) of what the learner wrote, and one or two programs, lists of (text, where): with the
-    course's earlier objects, and with the learner's own where those differ.
+    nodes (how many) of what the learner wrote, and up to three programs, lists of (text, where): with the
+    course's earlier objects; where those differ, without what changes an object after its definition, and
+    with the learner's own earlier objects.
     """
     notebook = Notebook(cells, {source.strip() for source in lab["given"]})
     setup, problem = _read(lab["setup"], "the set-up cell")
@@ -163,10 +182,7 @@ def recover(cells: list[dict], lab: dict) -> dict[str, dict]:
     for exercise in lab["exercises"]:
         versions = []
         for statement, name in candidates(notebook, exercise)[:MOST_VERSIONS]:
-            program, borrowed = _program(notebook, setup, earlier, statement, name)
-            programs = [program]
-            if borrowed:
-                programs.append(_program(notebook, setup, {}, statement, name)[0])
+            programs = _programs(notebook, setup, earlier, statement, name)
             tree, nodes = fingerprint(statement.node, exercise["method"])
             versions.append(
                 {"name": name, "where": statement.where, "tree": tree, "nodes": nodes, "programs": programs}
@@ -189,26 +205,50 @@ def candidates(notebook: Notebook, exercise: dict) -> list[tuple[Statement, str]
     assigned = [
         (s, name) for s in last_first if isinstance(s.node, _ASSIGNS) and s.where not in notebook.given
     ]
-    renamed = []
-    if (other := notebook.checked_name(exercise["id"])) and other != name:
-        renamed += [(s, other) for s in reversed(binding(notebook.code, other))]
+    in_text = [(s, name) for s in reversed(binding(notebook.text, name)) if s.defines]
+    renamed = _renamed(notebook, exercise)
+    if any(_is_function(s.node, name) for s, _ in _written(notebook, [*named, *assigned], exercise)):
+        renamed = []  # a helper may look like the object, and has its cell's mark
+    every = [*named, *assigned, *renamed, *in_text]
+    return _written(notebook, every, exercise) or every[:1]
+
+
+# Or inside an `if` or a `try`. An import is nobody's work.
+_ASSIGNS = (ast.Assign, ast.AnnAssign, ast.If, ast.Try, ast.With)
+
+
+def _renamed(notebook: Notebook, exercise: dict) -> list[tuple[Statement, str]]:
+    """Objects of other names: by what the check is given, by the mark of their cell, by the docstring."""
+    other = notebook.checked_name(exercise["id"])
+    checked = binding(notebook.code, other)[::-1] if other and other != exercise["name"] else []
     definitions = [s for s in reversed(notebook.code) if s.defines and _fits(s.node, exercise)]
     in_its_cell = [s for s in definitions if notebook.exercise_of.get(s.where) == exercise["id"]]
     same_words = [
         s for s in definitions if exercise["docstring"] and _first_line(s.node) == exercise["docstring"]
     ]
-    renamed += [(s, s.node.name) for s in (*in_its_cell, *same_words)]
-    in_text = [(s, name) for s in reversed(binding(notebook.text, name)) if s.defines]
-    distinct = {}
-    for statement, bound in (*named, *assigned, *renamed, *in_text):
-        distinct.setdefault(ast.dump(statement.node), (statement, bound))
-    written = [c for c in distinct.values() if not _is_stub(c[0].node, exercise["method"])]
-    stubs = [c for c in distinct.values() if c not in written]
-    return written or stubs[:1]
+    return [(s, other) for s in checked] + [(s, s.node.name) for s in (*in_its_cell, *same_words)]
 
 
-# Or inside an `if` or a `try`. An import is nobody's work.
-_ASSIGNS = (ast.Assign, ast.AnnAssign, ast.If, ast.Try, ast.With)
+def _written(
+    notebook: Notebook, found: list[tuple[Statement, str]], exercise: dict
+) -> list[tuple[Statement, str]]:
+    """Those that are no stubs, each once."""
+    method, distinct = exercise["method"], {}
+    for statement, name in found:
+        changes = notebook.changes_of(statement, name)
+        attached = method and any(stores_attribute(s.node, name, method) for s in changes)
+        if attached or not _is_stub(statement.node, method):
+            key = ast.dump(statement.node), *(s.text for s in changes)
+            distinct.setdefault(key, (statement, name))
+    return list(distinct.values())
+
+
+def _is_function(node: ast.stmt, name: str) -> bool:
+    """Whether this surely makes the name a function or a class; `rmse = my_rmse(p, r)` may be a number."""
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        return isinstance(node.value, ast.Lambda)
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return any(isinstance(part, kinds) and part.name == name for part in ast.walk(node))
 
 
 def _fits(node: ast.stmt, exercise: dict) -> bool:
@@ -232,11 +272,29 @@ def _is_stub(node: ast.stmt, method: str | None) -> bool:
     )
 
 
-def _program(
+def _programs(
     notebook: Notebook, setup: list[Statement], earlier: dict[str, Statement], target: Statement, name: str
+) -> list[list]:
+    """What may define the target, the likeliest first. The one without changes is there in case that one of
+    them never ends, or spoils something.
+    """
+    program, borrowed = _program(notebook, setup, earlier, target, name)
+    programs = [program, _program(notebook, setup, earlier, target, name, changed=False)[0]]
+    if borrowed:
+        programs.append(_program(notebook, setup, {}, target, name)[0])
+    return [p for n, p in enumerate(programs) if p not in programs[:n]]
+
+
+def _program(
+    notebook: Notebook,
+    setup: list[Statement],
+    earlier: dict[str, Statement],
+    target: Statement,
+    name: str,
+    changed: bool = True,
 ) -> tuple[list, bool]:
-    """What it takes to define the target, in order; and whether an earlier exercise is the course's instead
-    of the learner's.
+    """What it takes to define the target, in order, and to change it and what it needs as the learner did;
+    and whether an earlier exercise is the course's instead of the learner's.
     """
     borrowed = False
 
@@ -247,9 +305,12 @@ def _program(
             borrowed |= bool(own)
             return [earlier[needed]]
         found = binding(setup, needed) + own
+        is_module = all(s.imports for s in found)  # of which np.random.seed(0) and plt.show() change nothing
+        if changed and not is_module:
+            found += [s for s in notebook.changes(needed) if name not in s.binds]
         return found or [s for s in (*setup, *notebook.code) if STAR in s.binds]
 
-    chosen = closure(target, resolve)
+    chosen = set(closure(target, resolve, notebook.changes_of(target, name) if changed else ()))
     course = [s for s in (*setup, *earlier.values()) if s in chosen]
     own = [s for s in notebook.code if s in chosen and s not in course]
     if target not in own:

@@ -6,21 +6,22 @@ are the sandbox's own, made for it: they are emptied after each task.
 
 Tasks come on stdin, each 8 bytes length and a pickle (they come from the grader, which is trusted). Answers
 go to stdout, each 8 bytes length, a head in JSON of 8 bytes length, and what the process wrote to its pipe,
-unread.
+unread. A task has two: one before anything of it runs, and its end.
 """
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import pickle
 import resource
 import select
-import shutil
 import signal
 import struct
 import sys
 import time
+from collections.abc import Iterable
 
 LENGTH = struct.Struct(">Q")
 GRACE = 5.0  # seconds from the limit that a task keeps by itself until its process is killed
@@ -50,8 +51,9 @@ def main(outer_pids: str, *own_folders: str) -> None:
     _write(answers, {"ready": True}, b"")
     while task := _read(tasks):
         keep = {tasks, answers}
+        _write(answers, {"begun": True}, b"")
         _write(answers, *_run(pickle.loads(task), keep))
-        _empty(own_folders)
+        empty(own_folders)
 
 
 def _read(fd: int) -> bytes:
@@ -205,15 +207,36 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def _empty(folders: tuple[str, ...]) -> None:
-    """The next exercise starts without what this one left. Where that fails, the sandbox ends, and a new one
-    is made.
+def empty(folders: Iterable[str]) -> None:
+    """The next exercise starts without what this one left, be it write-protected or deeply nested. Where that
+    fails, the sandbox ends, and a new one is made.
+
+    What lies in a folder moves up before that goes, so that no path and no stack of calls gets long.
     """
-    for entry in (entry for folder in folders for entry in os.scandir(folder)):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path)
-        else:
-            os.unlink(entry.path)
+    for top in folders:
+        if os.path.islink(top):
+            raise OSError(f"{top} is not the folder that it was")
+        os.chmod(top, 0o700)
+        free = (path for n in itertools.count() if not os.path.lexists(path := f"{top}/{n}"))
+        while entries := _some_of(top):
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                    continue
+                os.chmod(entry.path, 0o700)
+                while inner := _some_of(entry.path):
+                    for path in (part.path for part in inner if not part.is_dir(follow_symlinks=False)):
+                        os.unlink(path)
+                    for path in (part.path for part in inner if part.is_dir(follow_symlinks=False)):
+                        os.chmod(path, 0o700)  # only who may write into a folder may move it
+                        os.rename(path, next(free))
+                os.rmdir(entry.path)
+
+
+def _some_of(folder: str) -> list[os.DirEntry]:
+    """There may be more of them than fit into memory."""
+    with os.scandir(folder) as entries:
+        return list(itertools.islice(entries, 10_000))
 
 
 if __name__ == "__main__":

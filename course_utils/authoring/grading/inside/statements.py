@@ -15,18 +15,30 @@ STAR = "*"  # what `from x import *` binds: whatever nobody else does
 
 @dataclass(frozen=True)
 class Statement:
-    """text is padded with empty lines, so that line numbers are those of the cell; where names the cell."""
+    """text is padded with empty lines, so that line numbers are those of the cell; where names the cell.
+
+    binds: the names that it gives; changes: those that it writes through, to what is there already.
+    """
 
     text: str
     where: str
     binds: frozenset[str]
     needs: frozenset[str]
+    changes: frozenset[str]
     node: ast.stmt = field(compare=False, repr=False)
 
     @property
     def defines(self) -> bool:
         """Whether it is a def or a class, and no assignment."""
-        return isinstance(self.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        return isinstance(self.node, _DEFINITIONS)
+
+    @property
+    def imports(self) -> bool:
+        """Whether it is an import."""
+        return isinstance(self.node, ast.Import | ast.ImportFrom)
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def statements_of(source: str, where: str) -> list[Statement]:
@@ -47,13 +59,13 @@ def _one_by_one(node: ast.stmt) -> Iterable[ast.stmt]:
 
 def _statement(node: ast.stmt, lines: list[str], where: str) -> Statement:
     first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    if isinstance(node, _DEFINITIONS):
         text = "\n".join(lines[first - 1 : node.end_lineno])
     else:  # other statements may share a line
         text = ast.unparse(node)
     text = "\n" * (first - 1) + text
     binds, needs = _names(text)
-    return Statement(text, where, binds, needs, node)
+    return Statement(text, where, binds, needs, _changes(node), node)
 
 
 def _names(text: str) -> tuple[frozenset[str], frozenset[str]]:
@@ -73,9 +85,61 @@ def _names(text: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(binds), frozenset(needs)
 
 
-def closure(start: Statement, resolve: Callable[[str], list[Statement]]) -> list[Statement]:
-    """start and, one step after the other, what resolve finds for the names that are needed; in no order."""
-    chosen, waiting, met = [start], list(start.needs), set(start.binds)
+def _changes(node: ast.stmt) -> frozenset[str]:
+    """The names through which a statement writes, in a block too: `x[0] = y`, `x.a += y`, `del x[0]`,
+    `setattr(x, ...)`, and `x.append(y)` where nobody takes what it returns. What a function does when it is
+    called is not looked at.
+    """
+    names, waiting = set(), [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, (*_DEFINITIONS, ast.Lambda)):
+            continue
+        waiting += ast.iter_child_nodes(part)
+        if isinstance(part, ast.Attribute | ast.Subscript) and not isinstance(part.ctx, ast.Load):
+            names.add(_root(part))
+        elif isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):
+            call = part.value
+            if isinstance(call.func, ast.Attribute) or _is_setattr(call):
+                names.add(_root(call.args[0] if _is_setattr(call) else call.func))
+    return frozenset(names - {None})
+
+
+def _root(node: ast.expr) -> str | None:
+    """x of `x.a[0]` and of `x.get(0).b`; None where no name stands there, as in `X().a`."""
+    while not isinstance(node, ast.Name):
+        if isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
+            node = node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            node = node.func
+        else:
+            return None
+    return node.id
+
+
+def stores_attribute(node: ast.stmt, owner: str, name: str) -> bool:
+    """Whether a statement holds `owner.name = ...` or `setattr(owner, "name", ...)`."""
+    pairs = []
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
+            pairs.append((part.value, part.attr))
+        elif isinstance(part, ast.Call) and _is_setattr(part):
+            pairs.append((part.args[0], getattr(part.args[1], "value", None)))
+    return any(isinstance(of, ast.Name) and (of.id, attribute) == (owner, name) for of, attribute in pairs)
+
+
+def _is_setattr(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id == "setattr" and len(call.args) > 1
+
+
+def closure(
+    start: Statement, resolve: Callable[[str], list[Statement]], more: Iterable[Statement] = ()
+) -> list[Statement]:
+    """start, more and, one step after the other, what resolve finds for the names that are needed; in no
+    order.
+    """
+    chosen, met = dict.fromkeys([start, *more]), set(start.binds)
+    waiting = [name for statement in chosen for name in statement.needs]
     while waiting:
         name = waiting.pop()
         if name in met:
@@ -83,9 +147,9 @@ def closure(start: Statement, resolve: Callable[[str], list[Statement]]) -> list
         met.add(name)
         for statement in resolve(name):
             if statement not in chosen:
-                chosen.append(statement)
+                chosen[statement] = None
                 waiting += statement.needs
-    return chosen
+    return list(chosen)
 
 
 def binding(statements: Iterable[Statement], name: str) -> list[Statement]:
