@@ -197,13 +197,14 @@ def grade(submissions, out, seed, jobs, scheduler, sandbox, seconds):
 
     SUBMISSIONS is the folder as it was downloaded. What was graded before and has not changed stays.
     """
-    from course_utils.authoring.grading import grade as grader
-
     settings = dict(seed=seed, jobs=jobs, scheduler=scheduler, sandbox=sandbox, seconds=seconds)
     try:
-        lines = grader.grade_class(submissions, out, **settings)
-    except grader.GradingError as error:
-        raise click.ClickException(str(error)) from error
+        from course_utils.authoring.grading import grade as grader  # takes seconds, which may be interrupted
+
+        try:
+            lines = grader.grade_class(submissions, out, **settings)
+        except grader.GradingError as error:
+            raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         click.echo("\nStopped. What had finished is kept: the same command goes on from there.")
         sys.exit(130)

@@ -58,7 +58,7 @@ class Graded:
 
     def __init__(self, submissions, out, lines):
         self.submissions, self.out, self.lines = submissions, out, lines
-        with open(out / "grades.csv", encoding="utf-8", newline="") as file:
+        with open(out / "grades.csv", encoding="utf-8-sig", newline="") as file:
             self.rows = {(row["student"], row["lab"][:2]): row for row in csv.DictReader(file)}
 
     def points(self, student, number):

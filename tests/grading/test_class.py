@@ -1,16 +1,19 @@
 """The class as a whole: everybody gets exactly what they have earned."""
 
 import html
+import re
 import shutil
+import urllib.parse
 
 import hostile
 import pytest
 import students
-from classroom import LABS, notebook, put
+from classroom import LABS, cells_for_recovery, notebook, put
 from graded_class import SECONDS, Graded
 
 from course_utils import exercises
-from course_utils.authoring.grading import grade
+from course_utils.authoring.grading import grade, one, report
+from course_utils.authoring.grading.sandbox import choose
 
 ATTACKS = [
     (number, id, what, points)
@@ -102,7 +105,8 @@ def test_feedback_names_the_misconception_and_shows_no_hidden_case(graded):
     known = {m.name: m.message for m in exercises.get("1.1").misconceptions}
     assert html.escape(known["counts from 1"]) in page
     assert "The usual cases are right, and 2 of 4 special ones." in page
-    for word in ("expected", "raised", "undefined_name", "[1, ", "nan"):
+    assert "It raised NameError (cell " in page  # the type and the place, and nothing of the message
+    for word in ("expected", "undefined_name", "[1, ", "nan"):
         assert word not in page.lower(), word
 
 
@@ -122,9 +126,59 @@ def test_the_overview_counts_misconceptions_time_outs_and_flags(graded):
     assert "hardest" in page.lower()
 
 
+def test_the_overview_links_to_every_page_of_feedback(graded):
+    page = (graded.out / "class.html").read_text(encoding="utf-8")
+    links = {urllib.parse.unquote(html.unescape(link)) for link in re.findall('href="([^"]+)"', page)}
+    pages = {str(path.relative_to(graded.out)) for path in (graded.out / "feedback").rglob("*.html")}
+    assert links == pages
+    assert "<h2>Lab 1: Collaborative filtering" in page
+
+
+ANSWERS = {
+    "4.1": "from course_utils.metrics import (\n    hit_rate_at_k, ndcg_at_k\n)",
+    "4.2": "def precision_and_recall(items, relevant, k):\n"
+    "    return metrics.precision_at_k(items, relevant, k), metrics.recall_at_k(items, relevant, k)",
+    "4.3": "def map_at_k(items, relevant):\n    return 0.0",
+    "4.5": "from surprise import SVD\n\n\ndef expected_hit_rate(n_higher, n_others, n_neg, k):\n"
+    "    return SVD().fit(n_higher, n_others)",
+    "4.7": "def paired_test(a, b, n_flips, rng):\n    return ml.users[0]",
+    "4.9": "intra_list_diversity = make_it(3)",
+    "4.10": "def mmr(scores, similarity, k, lambda_):\n    chosen = {}\n    return chosen[7]",
+}
+SAID = {
+    "4.1": "It is the package's own, which does not count: write yours, under the name ndcg_at_k.",
+    "4.2": "It calls the package's own version of this exercise or of a later one, which does not count",
+    "4.3": "It could not be called as map_at_k(items, relevant, k)",
+    "4.5": "A statement that it needs could not be run: ModuleNotFoundError (cell ",
+    "4.7": "It raised NameError (cell ",
+    "4.9": "Its definition could not be run: NameError (cell ",
+    "4.10": "line 3). That is looked up where it does not stand.",
+}
+FLAGGED = {
+    "4.1": ["is the package's own"],
+    "4.2": ["calls the package's own"],
+    "4.5": ["needs a module that is not installed: surprise"],
+}
+
+
+def test_why_nothing_could_be_computed_is_told():
+    cells = cells_for_recovery(notebook("04", ANSWERS, solved=False))
+    found = one.grade_cells(cells, "04", "any seed", choose("auto"), SECONDS)
+    for id in ANSWERS:
+        assert found[id]["points"] == 0
+        said = report.what_was_seen(exercises.get(id), found[id])
+        assert SAID[id] in said, said
+        assert found[id]["flags"] == FLAGGED.get(id, found[id]["flags"])
+    said = report.what_was_seen(exercises.get("4.7"), found["4.7"])
+    assert "no data: what it works on has to come in as arguments" in said
+
+
 def test_pasted_code_is_flagged_and_costs_nothing(graded):
-    assert "1.4 same code as the course&#x27;s solution" in (graded.out / "class.html").read_text()
-    assert "1.4 same code as the course's solution" in graded.rows["perfect", "01"]["flags"]
+    page = (graded.out / "class.html").read_text(encoding="utf-8")
+    assert re.search(r"<tr><td>[^<]*perfect[^<]*<td>[^<]*1\.4[^<]*<td>as the course has it</tr>", page)
+    flags = graded.rows["perfect", "01"]["flags"].split("; ")
+    assert any(flag.startswith("1.4, ") and "same code as the course's solution" in flag for flag in flags)
+    assert sum("same code" in flag for flag in flags) == 1
     assert "same code" not in graded.rows["empty_11", "01"]["flags"]
     assert "same code" not in graded.feedback("perfect", "01")
 

@@ -2,12 +2,13 @@
 
 import csv
 import json
+import unicodedata
 
 import pytest
 from classroom import NAMES, notebook, put
 
 from course_utils import exercises
-from course_utils.authoring.grading import grade, one
+from course_utils.authoring.grading import errors, grade, one, overview, report
 from course_utils.authoring.grading.score import complete, judge_safely, points
 from course_utils.exercises.observe import Outcome
 from course_utils.exercises.plain import Plain, to_plain
@@ -77,6 +78,110 @@ def test_the_seed_is_random_kept_and_can_be_given(without_sandbox, submissions, 
     assert json.loads((tmp_path / "other" / "grading.json").read_text())["seed"] != first
 
 
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"seed": 7}', b'{"seed": "ab', b"\xff\xfe\0", b"[]"])
+def test_a_damaged_seed_is_an_error_that_says_what_to_do(without_sandbox, submissions, tmp_path, content):
+    put(tmp_path, "out/grading.json", content)
+    with pytest.raises(grade.GradingError, match=r"expected the seed of the last run.*--seed"):
+        grade.grade_class(submissions, tmp_path / "out")
+    assert (tmp_path / "out" / "grading.json").read_bytes() == content
+    grade.grade_class(submissions, tmp_path / "out", seed="mine")
+    assert len(without_sandbox) == 3
+
+
+# ---- overrides.csv as spreadsheets write it ----
+
+ROWS = "student,exercise,points,reason\nZoë,1.3,0.5,späte Abgabe\n"
+
+
+def overridden(tmp_path, data, student="Zoë"):
+    """The points and what is said when overrides.csv holds these bytes."""
+    records = [{"student": student, "exercises": {"1.3": {"points": 0.0, "of": 1}}}]
+    (tmp_path / "overrides.csv").write_bytes(data)
+    said = report.apply_overrides(tmp_path / "overrides.csv", records)
+    return records[0]["exercises"]["1.3"]["points"], said
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_overrides_are_read_as_spreadsheets_write_them(tmp_path, encoding, delimiter):
+    assert overridden(tmp_path, ROWS.replace(",", delimiter).encode(encoding)) == (0.5, [])
+
+
+def test_an_accent_may_be_written_in_two_ways(tmp_path):
+    data = unicodedata.normalize("NFD", ROWS).encode()
+    assert overridden(tmp_path, data, unicodedata.normalize("NFC", "Zoë")) == (0.5, [])
+
+
+@pytest.mark.parametrize("data", [b"", b"\x81\x8d\x8f", b"PK\3\4\0\0\0", b"\xff\xfe\0", b"a,b\n1,2\n"])
+def test_overrides_that_cannot_be_read_change_nothing_and_end_nothing(tmp_path, data):
+    points, (said,) = overridden(tmp_path, data)
+    assert points == 0
+    assert said.startswith("overrides.csv")
+
+
+# ---- what may be said of an error ----
+
+CELLS = [
+    {"type": "text", "source": "# A", "exercise": None},
+    {"type": "code", "source": "a = 1\nb = 2", "exercise": None},
+    {"type": "text", "source": "# B", "exercise": None},
+    {"type": "code", "source": "c = 3", "exercise": None},
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "at", "said"),
+    [
+        ("KeyError", "cell 2, line 2", ("KeyError", "cell 2, line 2")),
+        ("KeyError", "cell 2, line 3", ("KeyError", "cell 4, line 1")),  # one cell, split in two
+        ("KeyError", "cell 2, line 4", ("KeyError", "")),
+        ("KeyError", "cell 99, line 1", ("KeyError", "")),
+        ("KeyError", "<b>the hidden case is 7</b>", ("KeyError", "")),
+        ("TheAnswerIs42", "cell 2, line 1", (errors.OWN_KIND, "cell 2, line 1")),
+    ],
+)
+def test_of_an_error_only_its_type_and_its_place_are_said(error, at, said):
+    found = errors.raised(CELLS, error, at, "any message")
+    assert (found.error, found.at, found.module) == (*said, "")
+
+
+@pytest.mark.parametrize(
+    ("problem", "module"),
+    [
+        ("cell 2, line 1: ModuleNotFoundError surprise", "surprise"),
+        ("cell 2, line 1: ModuleNotFoundError <script>", None),
+        ("cell 2, line 1: NameError surprise", ""),
+        ("cell 2, line 1: ModuleNotFoundError " + "x" * 100, None),
+    ],
+)
+def test_of_a_module_only_a_name_is_said(problem, module):
+    found = errors.not_run(CELLS, problem)
+    assert found == errors.Said() if module is None else found.module == module
+
+
+@pytest.mark.parametrize(
+    ("source", "is_it"),
+    [
+        ("from course_utils.metrics import rmse", True),
+        ("if True:\n    from course_utils.metrics.errors import mae, rmse  # mine", True),
+        ("from course_utils.metrics import (\n    mae,\n    rmse_ as rmse,\n)", True),
+        ("from course_utils.metrics import rmse as theirs", False),
+        ("from course_utils import metrics", False),
+        ("from my_course_utils import rmse", False),
+        ("# from course_utils.metrics import rmse", False),
+        ("from course_utils" + " " * 200_000, False),
+    ],
+)
+def test_imports_of_the_packages_own_are_seen(source, is_it):
+    assert errors.imported([{"type": "code", "source": source, "exercise": None}], "rmse") == is_it
+
+
+@pytest.mark.parametrize(("totals", "words"), [((0, 1), "median 50 %"), ((0, 0, 1), "median 0 %")])
+def test_the_median_of_an_even_class_lies_between(totals, words):
+    records = [{"exercises": {"1.3": {"points": float(total), "of": 1}}} for total in totals]
+    assert words in overview._distribution(records)
+
+
 def test_cases_follow_from_the_seed_and_differ_between_seeds():
     def drawn(seed):
         return str([case.args for case in one.cases_of(RMSE, seed)])
@@ -97,7 +202,7 @@ def test_any_name_of_a_student_is_safe(without_sandbox, tmp_path, student):
     written = [path.relative_to(out).parts for path in out.rglob("*.html") if path.name != "class.html"]
     assert len(written) == 1
     assert len(written[0]) == 3
-    with open(out / "grades.csv", encoding="utf-8", newline="") as file:
+    with open(out / "grades.csv", encoding="utf-8-sig", newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["student"].lstrip("'") == student
     assert not row["student"].startswith(("=", "-"))

@@ -81,13 +81,30 @@ def grade_class(
 
 
 def _seed(out: Path, wanted: str | None) -> str:
-    """The given seed, else that of the last run, else a new one; it is written down."""
+    """The given seed, else that of the last run, else a new one; it is written down. Raises GradingError."""
     path = out / "grading.json"
-    known = json.loads(path.read_text(encoding="utf-8"))["seed"] if path.exists() else None
+    known = _known_seed(path, must=not wanted) if path.exists() else None
     seed = wanted or known or secrets.token_hex(16)
     if seed != known:
         write_atomically(path, json.dumps({"seed": seed}, indent=1) + "\n")
     return seed
+
+
+def _known_seed(path: Path, must: bool) -> str | None:
+    text = ""
+    try:
+        text = path.read_bytes().decode(errors="replace")
+        seed = json.loads(text)["seed"]
+        if seed and isinstance(seed, str):
+            return seed
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        text = text or str(error)
+    if not must:
+        return None
+    raise GradingError(
+        f'{path}: got {text[:60]!r}, expected the seed of the last run, as {{"seed": "..."}}. Put the file '
+        "back; or give a seed with --seed; or delete the file: then all is graded again, on other cases."
+    )
 
 
 @cache

@@ -10,6 +10,7 @@ import pickle
 from typing import Any
 
 from course_utils import exercises
+from course_utils.authoring.grading import errors
 from course_utils.authoring.grading.inside import wire
 from course_utils.authoring.grading.kit import kit_of
 from course_utils.authoring.grading.package import call_program, package_at
@@ -22,6 +23,8 @@ from course_utils.exercises.plain import Plain
 
 SECONDS = 20.0  # for all cases of an exercise: four times what the check in the lab gives
 RECOVER_SECONDS = 30.0
+ERRORS = ("error", "at", "error_before", "at_before")  # of a record
+NOT_DEFINED, PACKAGES_OWN = "its definition could not be run", "the package's own"  # as inside/child.py says
 
 
 def cases_of(exercise: Exercise, seed: str) -> list[Case]:
@@ -42,7 +45,7 @@ def grade_cells(
         }
     with Sandbox(sandbox) as box:
         found = _recover(box, cells, number)
-        return {e.id: _grade(box, e, found.get(e.id), cases_of(e, seed), seconds) for e in lab}
+        return {e.id: _grade(box, cells, e, found.get(e.id), cases_of(e, seed), seconds) for e in lab}
 
 
 def _recover(box: Sandbox, cells: list[dict], number: str) -> dict[str, dict]:
@@ -55,28 +58,38 @@ def _recover(box: Sandbox, cells: list[dict], number: str) -> dict[str, dict]:
         return {}
 
 
-def _grade(box: Sandbox, exercise: Exercise, found: dict | None, cases: list[Case], seconds: float) -> dict:
+def _grade(
+    box: Sandbox, cells: list[dict], exercise: Exercise, found: dict | None, cases: list[Case], seconds: float
+) -> dict:
     """The record of the best version of the object; later ones are tried while something is wrong."""
     if found is None:
         return _missing(exercise, "the notebook's code could not be read at all")
-    versions, best = found["versions"], None
+    versions = found["versions"]
+    if not versions and errors.imported(cells, exercise.name):
+        return _missing(exercise, "own") | {"status": "refused", "flags": ["is the package's own"]}
     if not versions:
         lost = found["problem"]
         return _missing(exercise, f"its cell is no Python ({lost})" if lost else "it is not in the notebook")
-    for version in versions:
-        for program in version["programs"]:
-            record = _run(box, exercise, version, program, cases, seconds)
-            if best is None or record["points"] > best["points"]:
-                best = record
-            if best["points"] == exercise.points:
-                break
-    if len(versions) > 1 and best["status"] != "not written":
+    best, winner = None, 0
+    for n, version, program in [(n, v, p) for n, v in enumerate(versions) for p in v["programs"]]:
+        record = _run(box, cells, exercise, version, program, cases, seconds)
+        if best is None or record["points"] > best["points"]:
+            best, winner = record, n
+        if best["points"] == exercise.points:
+            break
+    if winner:
         best["flags"].append(f"{len(versions)} versions of it, the best counts")
     return best
 
 
 def _run(
-    box: Sandbox, exercise: Exercise, version: dict, program: list, cases: list[Case], seconds: float
+    box: Sandbox,
+    cells: list[dict],
+    exercise: Exercise,
+    version: dict,
+    program: list,
+    cases: list[Case],
+    seconds: float,
 ) -> dict:
     task = {
         "kind": "observe",
@@ -111,16 +124,24 @@ def _run(
     status = (
         "time-out" if "time-out" in ends else "crashed" if crashed and not result.passed else result.status
     )
-    return _record(
+    record = _record(
         exercise, version, result, status, points(exercise, cases, result.passed_cases), cases, flags, took
     )
+    if errors.is_text(cells, version["where"]):
+        flags.append(f"was found in a cell of text ({version['where']})")
+    if not result.passed:
+        _explain(record, cells, outcomes, result.passed_cases)
+    return record
 
 
 def _record(exercise, version, result, status, earned, cases, flags, took) -> dict:
     """What a report needs: nothing of the cases but how many were right, and nothing that the learner's code
     said.
 
-    status: "ok", "wrong", "not written", "refused", "time-out", "crashed" or "missing".
+    status: "ok", "wrong", "not written", "refused", "time-out", "crashed" or "missing". note: why it is
+    missing, in words; or of what is refused "own" or "calls" (the package's), "undefined" or "signature".
+    error, at: the type and the place of what was raised; error_before, at_before: of the first statement that
+    could not be run.
     """
     groups = {"core": [], "edge": []}
     for case, ok in zip(cases, result.passed_cases, strict=True):
@@ -140,11 +161,36 @@ def _record(exercise, version, result, status, earned, cases, flags, took) -> di
         "seconds": took,
         "flags": flags,
         "note": "",
+        **dict.fromkeys(ERRORS, ""),
     }
 
 
+def _explain(record: dict, cells: list[dict], outcomes: list[Outcome], passed: tuple[bool, ...]) -> None:
+    """Add why the object could not be called, or what was raised in the first case that is not right; and
+    the first of its statements that could not be run.
+    """
+    index = passed.index(False)
+    outcome = outcomes[index] if index < len(outcomes) else Outcome("crashed")
+    said, before = errors.Said(), errors.not_run(cells, outcome.printed)
+    if outcome.status == "refused":
+        record["note"] = {NOT_DEFINED: "undefined", PACKAGES_OWN: "own"}.get(outcome.text, "signature")
+    elif outcome.status == "raised":
+        said = errors.raised(cells, outcome.error, outcome.line, outcome.text)
+        if outcome.error == "NotImplementedError" and outcome.text == errors.STUB:
+            record |= {"status": "refused", "note": "calls"}
+    record |= {"error": said.error, "at": said.at, "error_before": before.error, "at_before": before.at}
+    if record["note"] in ("own", "calls"):
+        verb = "is" if record["note"] == "own" else "calls"
+        record["flags"].append(f"{verb} the package's own")
+    elif "ModuleNotFoundError" in (said.error, before.error):
+        module = said.module or before.module
+        record["flags"].append(f"needs a module that is not installed{f': {module}' if module else ''}")
+    elif before.error:
+        record["flags"].append(f"needs {before.at or 'a line'}, which could not be run ({before.error})")
+
+
 def _missing(exercise: Exercise, why: str) -> dict:
-    keys = ("misconception", "hint", "where", "name", "tree")
+    keys = ("misconception", "hint", "where", "name", "tree", *ERRORS)
     return dict.fromkeys(keys, "") | {
         "points": 0.0,
         "of": exercise.points,

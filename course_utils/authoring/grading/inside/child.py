@@ -1,14 +1,17 @@
 """What a forked process does: recover a notebook's objects, or run one object on the cases of an exercise."""
 
 import contextlib
+import dataclasses
 import functools
 import importlib.util
 import json
 import linecache
 import os
 import pickle
+import re
 import sys
 import time
+import traceback
 import types
 
 import wire
@@ -32,15 +35,19 @@ def _write(out: int, data: bytes, write=os.write) -> None:
         view = view[write(out, view) :]
 
 
-def _observe(task: dict, out: int, encode=wire.encode, write=_write) -> None:
-    """Write the outcome of each case as soon as it is there."""
+def _observe(task: dict, out: int, encode=wire.encode, write=_write, replace=dataclasses.replace) -> None:
+    """Write the outcome of each case as soon as it is there.
+
+    Its line is "cell 9, line 5" where something was raised. What was printed is nobody's business; in its
+    place stands which statement could not be run: "cell 9, line 5: ModuleNotFoundError surprise".
+    """
     _load_course(task["course"])
     from course_utils.exercises import observe
     from course_utils.exercises.calling import Case, Subject, call_function
 
     call = _define_call(task["call"]) if task["call"] else call_function
-    restore = _remember()
-    subject = Subject(**task["subject"], call=functools.partial(_call, call, restore))
+    restore, raised_at = _remember(), []
+    subject = Subject(**task["subject"], call=functools.partial(_call, call, restore, raised_at))
     cases = [Case("", args) for args in pickle.loads(task["cases"])]
     name, deadline = task["name"], time.monotonic() + task["seconds"]
     namespace, problem = _define(task["program"], task["seconds"])
@@ -48,13 +55,15 @@ def _observe(task: dict, out: int, encode=wire.encode, write=_write) -> None:
     if isinstance(problem, observe.Outcome):
         outcomes = [problem]
     elif name not in namespace:
-        outcomes = [observe.Outcome("refused", text="its definition could not be run", line=problem)]
+        outcomes = [observe.Outcome("refused", text="its definition could not be run")]
     elif observe.of_the_package(subject, namespace[name]):
         outcomes = [observe.Outcome("refused", text="the package's own")]
     else:
         outcomes = observe.observe_each(subject, namespace[name], cases, deadline - time.monotonic())
     for outcome in outcomes:
-        write(out, encode(outcome))
+        line = raised_at[-1] if raised_at and outcome.status == "raised" else ""
+        raised_at.clear()
+        write(out, encode(replace(outcome, line=line, printed=problem if isinstance(problem, str) else "")))
 
 
 def _remember():
@@ -94,8 +103,10 @@ def _remember():
     return restore
 
 
-def _call(call, restore, learners, **args):
-    """The exercise's own call, with everything put back before it looks at what came."""
+def _call(call, restore, raised_at, learners, **args):
+    """The exercise's own call, with everything put back before it looks at what came; where it raises, the
+    place is added to a list.
+    """
 
     @functools.wraps(learners)
     def restored(*given, **named):
@@ -106,8 +117,18 @@ def _call(call, restore, learners, **args):
 
     try:
         return call(learners if isinstance(learners, type) else restored, **args)
+    except BaseException as error:
+        raised_at.append(_place(error))
+        raise
     finally:
         restore()
+
+
+def _place(error: BaseException) -> str:
+    """ "cell 9, line 5": the innermost line that stands in the notebook, or ""."""
+    places = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
+    found = [f"{name[1:-1]}, line {line}" for name, line in places if re.fullmatch(r"<cell \d+>", name)]
+    return found[-1] if found else ""
 
 
 def _load_course(folder: str) -> None:
@@ -131,7 +152,9 @@ def _define_call(call: dict):
 
 
 def _define(program: list, seconds: float):
-    """Run a learner's statements: the namespace, and a problem, as a text or as the Outcome of a time-out."""
+    """Run a learner's statements: the namespace, and the first problem that stays, as a text or as the
+    Outcome of a time-out.
+    """
     from course_utils.exercises.guard import TimeOut, fresh_state, quiet, time_limit
     from course_utils.exercises.observe import Outcome
 
@@ -144,21 +167,22 @@ def _define(program: list, seconds: float):
             for _ in range(_PASSES):
                 failed = []
                 for text, where in waiting:
-                    error = _execute(text, f"<{where}>", module.__dict__)
-                    if error:
-                        failed.append((text, where))
-                        problem = f"{where}: {error}"
-                if not failed:
-                    return module.__dict__, ""
-                waiting = failed
+                    if error := _execute(text, where, module.__dict__):
+                        failed.append((text, where, error))
+                problem = failed[0][2] if failed else ""
+                waiting = [(text, where) for text, where, _ in failed]
     except TimeOut:
         return module.__dict__, Outcome("time-out")
     return module.__dict__, problem
 
 
-def _execute(text: str, filename: str, namespace: dict) -> str:
+def _execute(text: str, where: str, namespace: dict) -> str:
+    """Run a statement; if that fails, "cell 9, line 5: NameError", or that and the name of a module that is
+    not there.
+    """
     from course_utils.exercises.guard import TimeOut
 
+    filename = f"<{where}>"
     lines = text.split("\n")
     known = linecache.cache.get(filename)
     if known:  # several statements of one cell: each has its own lines, and empty ones elsewhere
@@ -175,5 +199,6 @@ def _execute(text: str, filename: str, namespace: dict) -> str:
     except TimeOut:
         raise
     except BaseException as error:
-        return type(error).__name__
+        module = f" {error.name}" if type(error) is ModuleNotFoundError else ""
+        return f"{_place(error) or where}: {type(error).__name__}{module}"
     return ""
