@@ -134,6 +134,10 @@ def test_the_overview_links_to_every_page_of_feedback(graded):
     assert "<h2>Lab 1: Collaborative filtering" in page
 
 
+def test_what_was_graded_from_a_cell_of_text_is_flagged(graded):
+    assert "1.5a was found in a cell of text (cell " in graded.rows["damaged", "01"]["flags"]
+
+
 ANSWERS = {
     "4.1": "from course_utils.metrics import (\n    hit_rate_at_k, ndcg_at_k\n)",
     "4.2": "def precision_and_recall(items, relevant, k):\n"

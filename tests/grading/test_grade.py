@@ -2,12 +2,15 @@
 
 import csv
 import json
+import sys
 import unicodedata
 
 import pytest
 from classroom import NAMES, notebook, put
+from click.testing import CliRunner
 
-from course_utils import exercises
+from course_utils import cli, exercises
+from course_utils.authoring import grading
 from course_utils.authoring.grading import errors, grade, one, overview, report
 from course_utils.authoring.grading.score import complete, judge_safely, points
 from course_utils.exercises.observe import Outcome
@@ -61,6 +64,23 @@ def test_an_interrupted_run_goes_on(without_sandbox, submissions, tmp_path, monk
     lines = grade.grade_class(submissions, tmp_path / "out")
     assert without_sandbox == ["amy", "ben", "cid"]
     assert lines[0].startswith("2 graded, 1 unchanged")
+
+
+class Interrupting:
+    """An importer that is interrupted while it looks for the grader, as by Ctrl-C in the first seconds."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == grade.__name__:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_the_grader_is_loaded_is_said_like_any_other(submissions, tmp_path, monkeypatch):
+    monkeypatch.delattr(grading, "grade")
+    monkeypatch.delitem(sys.modules, grade.__name__)
+    monkeypatch.setattr(sys, "meta_path", [Interrupting(), *sys.meta_path])
+    done = CliRunner().invoke(cli.main, ["grade", str(submissions), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 130
+    assert "the same command goes on from there" in done.output
 
 
 def test_the_seed_is_random_kept_and_can_be_given(without_sandbox, submissions, tmp_path):
@@ -176,10 +196,65 @@ def test_imports_of_the_packages_own_are_seen(source, is_it):
     assert errors.imported([{"type": "code", "source": source, "exercise": None}], "rmse") == is_it
 
 
+@pytest.mark.parametrize("number", NAMES)
+def test_no_cell_of_a_lab_itself_looks_like_answering_with_the_package(number):
+    made = [cell for cell in notebook(number)["cells"] if cell["cell_type"] == "code"]
+    cells = [{"type": "code", "source": cell["source"], "exercise": None} for cell in made]
+    assert not [e.id for e in exercises.of_lab(number) if errors.imported(cells, e.name)]
+
+
+def test_what_was_raised_outside_the_notebook_has_no_line_to_look_at():
+    found = one._missing(RMSE, "") | {"status": "wrong", "error": "TypeError", "hint": "Try that line."}
+    assert report.what_was_seen(RMSE, found).endswith(f"It raised TypeError. {report.NO_LINE}")
+
+
+def test_a_group_that_wrote_the_same_stands_in_one_line(tmp_path):
+    written = {"status": "ok", "points": 1.0, "of": 1, "nodes": 99}
+    records = [
+        {"student": student, "lab": "01", "file": "", "flags": []}
+        | {"exercises": {id: one._missing(RMSE, "") | written | {"tree": f"t{id}"} for id in ("1.1", "1.3")}}
+        for student in "dacb"
+    ]
+    report.write_reports(tmp_path, records)
+    page = (tmp_path / "class.html").read_text(encoding="utf-8")
+    assert page.count("<tr><td>a, b, c, d<td>1.1, 1.3<td>as each other</tr>") == 1
+    assert "same code as" not in page
+    assert (tmp_path / "grades.csv").read_text(encoding="utf-8").count('"1.1, 1.3 same code as a, b, c"') == 1
+
+
 @pytest.mark.parametrize(("totals", "words"), [((0, 1), "median 50 %"), ((0, 0, 1), "median 0 %")])
 def test_the_median_of_an_even_class_lies_between(totals, words):
     records = [{"exercises": {"1.3": {"points": float(total), "of": 1}}} for total in totals]
     assert words in overview._distribution(records)
+
+
+VERSION = {"name": "rmse", "where": "cell 1", "tree": "", "nodes": 0}
+
+
+@pytest.mark.parametrize(
+    ("points_of_programs", "tried", "flags"),
+    [
+        ([[1.0], [1.0]], 1, []),  # what came first is all right: the rest is not looked at
+        ([[0.0], [1.0], [0.0]], 2, ["3 versions of it, the best counts"]),
+        ([[0.0, 0.75], [0.75]], 3, []),  # the second is no better
+        ([[0.0], [0.0]], 2, []),
+    ],
+)
+def test_a_second_version_is_tried_and_flagged_only_where_it_helps(
+    monkeypatch, points_of_programs, tried, flags
+):
+    done = []
+
+    def run(box, cells, exercise, version, program, cases, seconds):
+        done.append(program)
+        return one._missing(exercise, "") | {"points": program, "flags": []}
+
+    monkeypatch.setattr(one, "_run", run)
+    versions = [VERSION | {"programs": programs} for programs in points_of_programs]
+    record = one._grade(None, [], RMSE, {"versions": versions, "problem": ""}, CASES, 5)
+    assert len(done) == tried
+    assert record["flags"] == flags
+    assert record["points"] == max(map(max, points_of_programs))
 
 
 def test_cases_follow_from_the_seed_and_differ_between_seeds():
