@@ -8,7 +8,7 @@ import torch
 
 from course_utils.exercises.observe import Refused
 from course_utils.exercises.plain import Plain
-from course_utils.exercises.verdicts import Complaint, compare
+from course_utils.exercises.verdicts import CUT_OFF, Complaint, compare
 
 
 def run_forward(cls: type, sizes: dict[str, Any], weights: dict[str, Any], *inputs: Any) -> tuple:
@@ -42,9 +42,8 @@ def check_forward(args: dict[str, Any], got: Plain, expected: Plain) -> Complain
     cut = to_reach.array & ~reached.array
     if cut.any():
         names = [name for name, is_cut in zip(args["weights"], cut, strict=True) if is_cut]
-        ask = "Which call cuts a tensor off from its past?"
         which = "any weight" if not reached.array.any() else ", ".join(names)
         return Complaint(
-            f"got the right values, but no gradient reaches {which}", "one for every weight", ask
+            f"got the right values, but no gradient reaches {which}", "one for every weight", CUT_OFF
         )
     return None

@@ -21,7 +21,7 @@ from course_utils.exercises.declare import Case, Exercise, Misconception
 from course_utils.exercises.forward import check_forward, run_forward
 from course_utils.exercises.guard import TimeOut
 from course_utils.exercises.plain import Plain, describe, numbers, whole
-from course_utils.exercises.verdicts import Complaint, Equal, Property, compare, misfit
+from course_utils.exercises.verdicts import CUT_OFF, Complaint, Equal, Property, compare, misfit
 
 Args = dict[str, Any]
 
@@ -1675,8 +1675,7 @@ def _check_loss(args: Args, got: Plain, expected: Plain) -> Complaint | None:
     if problem := compare(loss, expected.parts[0], (), 1e-4, 1e-6):
         return problem
     if not reached.array.all():
-        ask = "Which call cuts a tensor off from its past?"
-        return Complaint("got the right value, but no gradient reaches the scores", "one for each", ask)
+        return Complaint("got the right value, but no gradient reaches the scores", "one for each", CUT_OFF)
     return None
 
 

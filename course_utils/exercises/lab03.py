@@ -19,7 +19,7 @@ from course_utils.exercises import lab03_retrieval
 from course_utils.exercises.declare import Case, Exercise, Misconception
 from course_utils.exercises.forward import check_forward, run_forward
 from course_utils.exercises.plain import Plain, numbers
-from course_utils.exercises.verdicts import Complaint, Equal, Property, compare, misfit
+from course_utils.exercises.verdicts import CUT_OFF, Complaint, Equal, Property, compare, misfit
 
 Args = dict[str, Any]
 
@@ -429,8 +429,7 @@ def _check_loss(args: Args, got: Plain, expected: Plain) -> Complaint | None:
         names = " or ".join(
             name for name, is_cut in zip(("user_vecs", "item_vecs"), cut, strict=True) if is_cut
         )
-        ask = "Which call cuts a tensor off from its past?"
-        return Complaint(f"got the right value, but no gradient reaches {names}", "one for both", ask)
+        return Complaint(f"got the right value, but no gradient reaches {names}", "one for both", CUT_OFF)
     return None
 
 
@@ -800,8 +799,7 @@ def _check_mask(args: Args, got: Plain, expected: Plain) -> Complaint | None:
     mine, right = _far_below(got).array, expected.array
     wrong = ~((mine == right) | np.isclose(mine, right, rtol=1e-4, atol=1e-6))
     if not wrong.any() and not reached.array:
-        ask = "Which call cuts a tensor off from its past?"
-        return Complaint("got the right values, but no gradient reaches logits", "one that does", ask)
+        return Complaint("got the right values, but no gradient reaches logits", "one that does", CUT_OFF)
     if not wrong.any():
         return None
     row, column = (int(i) for i in np.argwhere(wrong)[0])

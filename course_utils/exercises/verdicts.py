@@ -11,6 +11,7 @@ import numpy as np
 from course_utils.exercises.plain import Plain, close, describe, numbers, pair, same, whole
 
 NO_RETURN = "Does every path through your function end in a return with a value?"
+CUT_OFF = "Which call cuts a tensor off from its past?"
 ON_PAPER = "Work it out on paper for this case, then print your steps: which is the first that differs?"
 ON_PAPER_SMALLER = (
     "Print your steps for an example small enough for paper, as the one worked out by hand in the lab: "

@@ -10,11 +10,11 @@ import builtins
 import re
 from dataclasses import dataclass
 
+from course_utils.authoring.grading.inside.statements import MOST_SOURCE
 from course_utils.authoring.grading.package import GONE
 
 OWN_KIND = "an error of its own kind"
 STUB = GONE.split('"')[1]  # what the package's functions say in the sandbox where the answer was
-MOST_SOURCE = 200_000  # characters of a cell that anybody writes by hand
 _PYTHONS = [kind for kind in vars(builtins).values() if isinstance(kind, type)]
 _NUMPYS = {"LinAlgError", "AxisError"}
 _KNOWN = {kind.__name__ for kind in _PYTHONS if issubclass(kind, BaseException)} | _NUMPYS

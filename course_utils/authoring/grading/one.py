@@ -24,7 +24,6 @@ from course_utils.exercises.plain import Plain
 SECONDS = 20.0  # for all cases of an exercise: four times what the check in the lab gives
 RECOVER_SECONDS = 30.0
 ERRORS = ("error", "at", "error_before", "at_before")  # of a record
-NOT_DEFINED, PACKAGES_OWN = "its definition could not be run", "the package's own"  # as inside/child.py says
 
 
 def cases_of(exercise: Exercise, seed: str) -> list[Case]:
@@ -173,7 +172,8 @@ def _explain(record: dict, cells: list[dict], outcomes: list[Outcome], passed: t
     outcome = outcomes[index] if index < len(outcomes) else Outcome("crashed")
     said, before = errors.Said(), errors.not_run(cells, outcome.printed)
     if outcome.status == "refused":
-        record["note"] = {NOT_DEFINED: "undefined", PACKAGES_OWN: "own"}.get(outcome.text, "signature")
+        notes = {wire.NOT_DEFINED: "undefined", wire.PACKAGES_OWN: "own"}
+        record["note"] = notes.get(outcome.text, "signature")
     elif outcome.status == "raised":
         said = errors.raised(cells, outcome.error, outcome.line, outcome.text)
         if outcome.error == "NotImplementedError" and outcome.text == errors.STUB:

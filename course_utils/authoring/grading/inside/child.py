@@ -55,9 +55,9 @@ def _observe(task: dict, out: int, encode=wire.encode, write=_write, replace=dat
     if isinstance(problem, observe.Outcome):
         outcomes = [problem]
     elif name not in namespace:
-        outcomes = [observe.Outcome("refused", text="its definition could not be run")]
+        outcomes = [observe.Outcome("refused", text=wire.NOT_DEFINED)]
     elif observe.of_the_package(subject, namespace[name]):
-        outcomes = [observe.Outcome("refused", text="the package's own")]
+        outcomes = [observe.Outcome("refused", text=wire.PACKAGES_OWN)]
     else:
         outcomes = observe.observe_each(subject, namespace[name], cases, deadline - time.monotonic())
     for outcome in outcomes:

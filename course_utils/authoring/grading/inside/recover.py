@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 
 from statements import (
+    MOST_SOURCE,
     STAR,
     Statement,
     binding,
@@ -23,7 +24,6 @@ from statements import (
 
 MOST_VERSIONS = 3  # of one object, that are tried
 MOST_PARTS = 4  # cells that one was split into
-MOST_SOURCE = 200_000  # characters of a cell that anybody writes by hand
 _JOIN_AT_MOST = 40  # lines at the margin that one damaged statement may span
 _NOT_WRITTEN = "is not written yet"
 _MAGIC = re.compile(r"^(\s*)(?:[%!]|\w[\w, ]*=\s*[%!]|\?|[\w.]+\?+\s*$)")

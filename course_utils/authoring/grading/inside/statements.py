@@ -10,6 +10,7 @@ import symtable
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+MOST_SOURCE = 200_000  # characters of a cell that anybody writes by hand
 STAR = "*"  # what `from x import *` binds: whatever nobody else does
 
 

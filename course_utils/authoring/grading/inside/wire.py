@@ -19,6 +19,7 @@ DEEPEST = 20
 MOST_AXES = 16
 TEXTS = ("status", "error", "text", "line", "printed")
 STATUSES = ("returned", "raised", "time-out", "not written", "refused")
+NOT_DEFINED, PACKAGES_OWN = "its definition could not be run", "the package's own"  # why it is refused
 _DTYPE = re.compile(r"[<|][biufcSU][1-9]\d{0,3}")
 
 
